@@ -1,0 +1,114 @@
+"""Emit evaluation scores: `import scoreline; scoreline.create_score(name="accuracy", value=0.92, trace_id="…")`.
+
+The module-level functions share one client, made at the first call from the settings (`SCORELINE_*`) and flushed when
+the process ends. `Client` is for more than one project or cluster.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from scoreline.client import Client
+from scoreline.errors import (
+    InvalidScore,
+    KafkaUnavailable,
+    PermanentError,
+    QueueFull,
+    RetryableError,
+    ScorelineError,
+    SettingsError,
+)
+
+__all__ = [
+    "Client",
+    "InvalidScore",
+    "KafkaUnavailable",
+    "PermanentError",
+    "QueueFull",
+    "RetryableError",
+    "ScorelineError",
+    "SettingsError",
+    "create_score",
+    "flush",
+]
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_client: Client | None = None
+
+
+def create_score(
+    *,
+    name: str,
+    value: float | str | bool,
+    session_id: str | None = None,
+    dataset_run_id: str | None = None,
+    trace_id: str | None = None,
+    observation_id: str | None = None,
+    score_id: str | None = None,
+    data_type: Literal["NUMERIC", "CATEGORICAL", "BOOLEAN"] | None = None,
+    comment: str | None = None,
+    config_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    timestamp: datetime | None = None,
+) -> str:
+    """Emit one score and return its id, without waiting for the broker.
+
+    Parameters and errors as `Client.create_score`; project, service, environment and release come from the settings.
+    """
+    return _default_client().create_score(
+        name=name,
+        value=value,
+        session_id=session_id,
+        dataset_run_id=dataset_run_id,
+        trace_id=trace_id,
+        observation_id=observation_id,
+        score_id=score_id,
+        data_type=data_type,
+        comment=comment,
+        config_id=config_id,
+        metadata=metadata,
+        timestamp=timestamp,
+    )
+
+
+def flush(timeout_s: float | None = None) -> int:
+    """Wait for the acknowledgement of everything emitted so far; returns how many scores are still unsent."""
+    return 0 if _client is None else _client.flush(timeout_s)
+
+
+def _default_client() -> Client:
+    global _client
+    if _client is None:
+        with _lock:
+            if _client is None:
+                _client = Client()
+                atexit.register(_close_default_client, os.getpid())
+    return _client
+
+
+def _close_default_client(pid: int) -> None:
+    global _client
+    client, _client = _client, None
+    if client is None or pid != os.getpid():
+        return
+    try:
+        client.close()
+    except KafkaUnavailable as error:
+        _log.error("%s", error)
+
+
+def _forget_default_client() -> None:
+    """A forked child makes a client of its own: librdkafka's threads and queue stay with the parent."""
+    global _client, _lock
+    _client, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_default_client)

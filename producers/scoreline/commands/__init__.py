@@ -1,0 +1,1 @@
+"""The ways in and out on the command line, a module for each subcommand; nothing here is imported by the client."""

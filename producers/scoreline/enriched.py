@@ -1,0 +1,56 @@
+"""The enriched score: the record that every consumer of `scores.enriched` reads, and its decoder."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from scoreline.errors import MalformedRecord
+from scoreline.events import DataType, Source, Timestamp
+
+
+class EnrichedScore(BaseModel):
+    """One score: valid, the first with its id, canonical. Every field is always present; null means absent."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    score_id: str
+    project: str
+    name: str
+    data_type: DataType
+    value: float | None
+    """What an average may use: a number, 1 or 0 of a boolean, a category's number; null for a category without one."""
+    label: str | None
+    """The category, `true` or `false`."""
+    normalized: float | None
+    """0..1 by the config's range, 1 the better end."""
+    config_id: str | None
+    config_version: int | None
+    trace_id: str | None
+    observation_id: str | None
+    session_id: str | None
+    dataset_run_id: str | None
+    comment: str | None
+    metadata: dict[str, JsonValue]
+    timestamp: Timestamp
+    """When it was judged, UTC."""
+    source: Source
+    evaluator_name: str | None
+    evaluator_version: str | None
+    evaluator_model: str | None
+    author: str | None
+    service: str | None
+    environment: str | None
+    release: str | None
+    schema_version: int
+    received_at: Timestamp
+    """Kafka timestamp of the raw record, UTC."""
+    raw_partition: int
+    raw_offset: int
+
+
+def decode_enriched(value: bytes) -> EnrichedScore:
+    """The score in a record's value; fields of a later release are ignored. Raises MalformedRecord."""
+    try:
+        return EnrichedScore.model_validate_json(value)
+    except ValidationError as error:
+        raise MalformedRecord(str(error)) from error

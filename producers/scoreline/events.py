@@ -1,0 +1,108 @@
+"""The raw score event: what a service says, before anyone checked it against a config."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    JsonValue,
+    StrictBool,
+    StrictStr,
+)
+from pydantic_core import core_schema
+
+from scoreline.topics import record_key
+
+SCHEMA_VERSION = 1
+
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\p{Cc}\p{Cf}]+$")]
+"""1-200 characters, none of them a control or an invisible formatting character."""
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\p{Cc}]+$")]
+"""1-200 characters, no control characters."""
+Project = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+RFC_3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class DataType(StrEnum):
+    """How a value is to be read."""
+
+    NUMERIC = "NUMERIC"
+    CATEGORICAL = "CATEGORICAL"
+    BOOLEAN = "BOOLEAN"
+
+
+class Source(StrEnum):
+    """What kind of judge gave the score."""
+
+    API = "API"
+    EVAL = "EVAL"
+    ANNOTATION = "ANNOTATION"
+
+
+def _timestamp_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:
+    """RFC 3339 and nothing else: pydantic's own datetime also reads a string of digits as Unix seconds."""
+    text = core_schema.str_schema(strict=True, pattern=RFC_3339)
+    return core_schema.no_info_after_validator_function(
+        datetime.fromisoformat,
+        text,
+        serialization=core_schema.plain_serializer_function_ser_schema(datetime.isoformat, when_used="json"),
+    )
+
+
+Timestamp = Annotated[datetime, GetPydanticSchema(_timestamp_schema)]
+"""An aware datetime, written as RFC 3339 with zone; fractions beyond microseconds are cut."""
+
+
+class Evaluator(BaseModel):
+    """What produced an automated score."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    version: Name | None = None
+    model: Name | None = None
+
+
+class ScoreEvent(BaseModel):
+    """One score as it was emitted. Field rules that need more than one field are in `scoreline.validation`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    score_id: Identifier
+    """Identity and idempotency key inside the project."""
+    project: Project = "default"
+    name: Name
+    """What was judged, e.g. `accuracy`."""
+    value: Annotated[FiniteNumber | StrictBool | StrictStr, Field(union_mode="left_to_right")]
+    data_type: DataType | None = None
+    """None: the config's, else inferred from the value."""
+    trace_id: Identifier | None = None
+    observation_id: Identifier | None = None
+    session_id: Identifier | None = None
+    dataset_run_id: Identifier | None = None
+    comment: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    config_id: Identifier | None = None
+    timestamp: Timestamp | None = None
+    """When it was judged; None: when Kafka received it."""
+    source: Source = Source.API
+    evaluator: Evaluator | None = None
+    author: Name | None = None
+    """The person who judged."""
+    service: Name | None = None
+    environment: Name | None = None
+    release: Name | None = None
+    """Where the score was emitted from."""
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @property
+    def key(self) -> bytes:
+        """Key of the raw, enriched and rejected record."""
+        return record_key(self.project, self.score_id)

@@ -1,0 +1,141 @@
+"""What every Kafka client of ours shares: options, waiting for a broker, creating and checking topics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, cast
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from scoreline.errors import KafkaUnavailable, TopicError
+from scoreline.settings import Settings
+from scoreline.topics import Topic, declare_topics
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 10.0
+"""Bound of every single call to a broker."""
+RETRY_MAX_S = 5.0
+
+Options = dict[str, str | int | float | bool]
+
+
+def client_options(settings: Settings, **own: str | int | float | bool) -> Options:
+    """librdkafka options of one client: ours, then `kafka_options`, which win. In `own` an underscore
+    stands for a dot, as librdkafka's names have one, but for `log_level`."""
+    return {
+        "bootstrap.servers": settings.kafka,
+        "client.id": "scoreline",
+        **{name if name == "log_level" else name.replace("_", "."): value for name, value in own.items()},
+        **settings.kafka_options,
+    }
+
+
+def error_of(error: KafkaException) -> KafkaError:
+    """The KafkaError that a KafkaException carries."""
+    return error.args[0]
+
+
+def await_broker(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Return once a broker answers; say every few seconds what is waited for. Ends early when `stopped()`."""
+    admin = AdminClient(client_options(settings, log_level=0, socket_connection_setup_timeout_ms=5000))
+    waits = 0
+    while not stopped():
+        try:
+            admin.list_topics(timeout=2.0)
+        except KafkaException as error:
+            if waits % 3 == 0:
+                reason = error_of(error).str()
+                log.warning("waiting for Kafka at %s (SCORELINE_KAFKA): %s", settings.kafka, reason)
+            waits += 1
+            time.sleep(0.2)
+            continue
+        if waits:
+            log.info("Kafka at %s answers", settings.kafka)
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What `ensure_topics` did about one topic."""
+
+    name: str
+    created: bool
+    partitions: int
+
+
+def ensure_topics(settings: Settings) -> list[TopicReport]:
+    """Create what is missing and check what exists.
+
+    Raises TopicError when a topic exists with other settings than declared, KafkaUnavailable when no broker answers.
+    """
+    admin = AdminClient(client_options(settings))
+    declared = declare_topics(settings).all()
+    existing = _partition_counts(admin, settings)
+    missing = [topic for topic in declared if topic.name not in existing]
+    new = [
+        NewTopic(topic.name, topic.partitions, settings.replication_factor, config=topic.config) for topic in missing
+    ]
+    futures = cast("dict[str, Future[None]]", admin.create_topics(new) if new else {})  # pyright: ignore[reportUnknownMemberType]
+    for name, future in futures.items():
+        try:
+            future.result(CALL_TIMEOUT_S * 3)
+        except KafkaException as error:
+            if error_of(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue
+            raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}") from error
+    present = [topic for topic in declared if topic.name in existing]
+    _check(admin, present, existing)
+    created = {topic.name for topic in missing}
+    return [TopicReport(topic.name, topic.name in created, topic.partitions) for topic in declared]
+
+
+def require_topics(settings: Settings) -> None:
+    """Raise TopicError unless every topic exists as declared, KafkaUnavailable when no broker answers."""
+    admin = AdminClient(client_options(settings))
+    declared = declare_topics(settings).all()
+    existing = _partition_counts(admin, settings)
+    missing = [topic.name for topic in declared if topic.name not in existing]
+    if missing:
+        raise TopicError(f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics")
+    _check(admin, list(declared), existing)
+
+
+def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=CALL_TIMEOUT_S)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{settings.kafka} (SCORELINE_KAFKA): {error_of(error).str()}") from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+_CHECKED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes")
+"""Settings that the guarantees rest on; retention and replication are the operator's to change."""
+
+
+def _check(admin: AdminClient, topics: list[Topic], existing: dict[str, int]) -> None:
+    for topic in topics:
+        if existing[topic.name] != topic.partitions:
+            raise TopicError(
+                f"topic {topic.name} has {existing[topic.name]} partitions, {topic.partitions} are declared "
+                "(SCORELINE_PARTITIONS); a keyed topic cannot change its partitions without losing deduplication"
+            )
+    if not topics:
+        return
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+    futures = cast("dict[ConfigResource, Future[dict[str, Any]]]", admin.describe_configs(resources))  # pyright: ignore[reportUnknownMemberType]
+    declared = {topic.name: topic.config for topic in topics}
+    for resource, future in futures.items():
+        actual = future.result(CALL_TIMEOUT_S)
+        for setting in _CHECKED:
+            expected = declared[resource.name].get(setting)
+            if expected is not None and actual[setting].value != expected:
+                raise TopicError(
+                    f"topic {resource.name} has {setting}={actual[setting].value}, {expected} is declared; "
+                    f"alter the topic or choose another SCORELINE_TOPIC_PREFIX"
+                )

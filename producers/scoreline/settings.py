@@ -1,0 +1,116 @@
+"""Settings of every scoreline process: environment `SCORELINE_*`, a TOML file, secret files.
+
+Read in this order, the first that says something wins: arguments, environment, secret files
+(`SCORELINE_SECRETS_DIR`, one file per setting), the TOML file (`SCORELINE_CONFIG`), defaults.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from scoreline.errors import SettingsError
+
+PREFIX = "SCORELINE_"
+
+ProjectName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Immutable settings; each field is the environment variable `SCORELINE_<FIELD>` in capitals."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True
+    )
+
+    kafka: str = Field("localhost:9092", min_length=1)
+    """Bootstrap servers, `host:port[,host:port…]`."""
+    kafka_options: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
+    """Any librdkafka option, passed through to every Kafka client; JSON in the environment, a table in TOML."""
+    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    """Put before every topic, consumer group and transactional id."""
+    partitions: int = Field(4, ge=1, le=1024)
+    """Partitions of raw, enriched, rejected and changelog when `scoreline topics` creates them."""
+    replication_factor: int = Field(1, ge=1, le=7)
+    """Copies of every topic; 3 in production."""
+
+    project: ProjectName = "default"
+    service: str | None = Field(None, max_length=200)
+    environment: str | None = Field(None, max_length=200)
+    release: str | None = Field(None, max_length=200)
+    """Where scores come from, filled in by the client."""
+    queue_events_max: int = Field(100_000, ge=1, le=10_000_000)
+    """Scores the client holds for the broker before it makes the caller wait."""
+    queue_wait_s: Seconds = 30.0
+    """How long a caller waits for room in a full queue before `QueueFull`."""
+    flush_s: Seconds = 30.0
+    """How long the client waits at exit for the broker's acknowledgements."""
+
+    state_dir: Path = Path(".scoreline/state")
+    """Folder of the worker's RocksDB state; safe to delete, then rebuilt from the changelog."""
+    state_horizon_days: int | None = Field(30, ge=1)
+    """How long an id is remembered at least; `forever` is an empty value."""
+    batch_events_max: int = Field(4_000, ge=1, le=100_000)
+    """Raw records of one partition that the worker takes into one transaction."""
+    instance_id: str | None = Field(None, pattern=r"^[a-zA-Z0-9._-]{1,200}$")
+    """Static group membership: a restarted process takes its partitions over at once. Unique per process."""
+    session_timeout_s: float = Field(20.0, ge=6.0, le=300.0)
+    """How long Kafka waits for a silent member before its partitions go to another."""
+
+    clickhouse_host: str = Field("localhost", min_length=1)
+    clickhouse_port: int = Field(8123, ge=1, le=65535)
+    clickhouse_user: str = "scoreline"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_database: str = Field("scoreline", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")
+    clickhouse_secure: bool = False
+    insert_rows_max: int = Field(50_000, ge=1, le=500_000)
+    """Rows of one insert; the next insert waits for the one before."""
+    insert_linger_s: float = Field(0.2, ge=0.0, le=60.0)
+    """How long the sink collects rows before it inserts fewer than `insert_rows_max`."""
+    insert_timeout_s: Seconds = 60.0
+
+    ready_file: Path | None = None
+    """A file that exists while this process is ready: made when it can work, removed when it cannot."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the base class names it)
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = os.environ.get(PREFIX + "CONFIG")
+        files = (TomlConfigSettingsSource(settings_cls, Path(toml)),) if toml else ()
+        return init_settings, env_settings, file_secret_settings, *files
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from every source; `overrides` win.
+
+    Raises SettingsError: names each wrong setting, what is wrong with it, and where it can be set.
+    """
+    config = os.environ.get(PREFIX + "CONFIG")
+    secrets = os.environ.get(PREFIX + "SECRETS_DIR")
+    for name, path in (("CONFIG", config), ("SECRETS_DIR", secrets)):
+        if path and not Path(path).exists():
+            raise SettingsError(f"{PREFIX}{name}={path}: no such file or folder; correct the path or unset it")
+    try:
+        return Settings(_secrets_dir=secrets, **overrides)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except ValidationError as error:
+        lines = [f"{PREFIX}{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        where = f" (or in {config})" if config else ""
+        raise SettingsError("; ".join(lines) + f"; correct it in the environment{where}") from error
+    except ValueError as error:
+        raise SettingsError(f"settings cannot be read: {error}") from error

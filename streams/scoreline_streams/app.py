@@ -1,0 +1,202 @@
+"""The worker as a Faust app: where a raw score goes, wired in one place.
+
+    scores.raw ─► BatchTransport ─► agent ─► Partition ─► read ─► judge_all ─► settle ─► Transactions ─► enriched,
+                  (fetch, hold)              (in order)   validate  configs    dedup,     (one each)     rejected,
+                                                                               enrich                    changelog,
+                                                                                                         offset
+
+`faust -A scoreline_streams.app worker` finds `app` here; `scoreline worker` is the same with checks and help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+from faust.types import TP
+
+from scoreline.errors import ScorelineError
+from scoreline.kafka import CALL_TIMEOUT_S, await_broker, client_options, require_topics
+from scoreline.settings import Settings, load_settings
+from scoreline.topics import declare_groups, declare_topics
+from scoreline_streams.configs import ConfigTable
+from scoreline_streams.partition import Context, Counts, Partition
+from scoreline_streams.transport import BatchApp
+
+log = logging.getLogger(__name__)
+
+REPORT_S = 10.0
+HEARTBEAT_S = 2.0
+POOL_THREADS = 32
+GC_THRESHOLD = 200_000
+"""A batch holds some ten thousand objects for a moment; the default of 700 would scan them dozens of times."""
+
+
+class ScoreApp(BatchApp):
+    """The Faust app with the partitions it owns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics_declared = declare_topics(settings)
+        self.group = declare_groups(settings).worker
+        self.partitions: dict[int, Partition] = {}
+        self.context: Context | None = None
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            self.group,
+            broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+            store="memory://",
+            key_serializer="raw",
+            value_serializer="raw",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            topic_partitions=settings.partitions,
+            stream_wait_empty=False,
+            consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=settings.instance_id,
+            consumer_max_fetch_size=4 << 20,
+            broker_check_crcs=False,
+            broker_max_poll_records=settings.batch_events_max,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=HEARTBEAT_S,
+            broker_request_timeout=max(30.0, settings.session_timeout_s + 1),
+            worker_redirect_stdouts=False,
+            datadir=str(settings.state_dir / "faust"),
+        )
+
+    def is_open(self, partition: int) -> bool:
+        """Whether records of this partition may be fetched."""
+        owned = self.partitions.get(partition)
+        return owned is not None and owned.is_open
+
+    async def on_first_start(self) -> None:
+        """Wait for Kafka, then insist on the topics: Faust itself would idle without them."""
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+        loop = asyncio.get_running_loop()
+        try:
+            self.context = await loop.run_in_executor(None, self._prepare)
+        except ScorelineError as error:
+            log.critical("%s", error)
+            logging.shutdown()
+            os._exit(1)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+
+    def _prepare(self) -> Context:
+        self.unready()
+        await_broker(self.settings)
+        require_topics(self.settings)
+        configs = ConfigTable(self.settings)
+        configs.start()
+        configs.catch_up()
+        log.info("%d score configs", len(configs.configs))
+        return Context(
+            settings=self.settings,
+            topics=self.topics_declared,
+            group=self.group,
+            configs=configs,
+            changelog_identity=topic_id(self.settings, self.topics_declared.changelog.name),
+            pool=ThreadPoolExecutor(POOL_THREADS, "scoreline-kafka"),
+            seek=self._seek,
+            on_change=self.show_readiness,
+        )
+
+    async def _seek(self, partition: int, offset: int) -> None:
+        await self.consumer.seek_wait({TP(self.topics_declared.raw.name, partition): offset})
+
+    def show_readiness(self) -> None:
+        """Keep the ready file in step: there while every assigned partition is open."""
+        if self.settings.ready_file is None:
+            return
+        if all(partition.is_open for partition in self.partitions.values()):
+            self.settings.ready_file.touch()
+        else:
+            self.unready()
+
+    def unready(self) -> None:
+        """Remove the ready file."""
+        if self.settings.ready_file is not None:
+            self.settings.ready_file.unlink(missing_ok=True)
+
+    async def close_partitions(self) -> None:
+        """Close all partitions side by side."""
+        closing = [self.partitions.pop(number) for number in list(self.partitions)]
+        await asyncio.gather(*(partition.close() for partition in closing))
+        self.unready()
+
+
+def topic_id(settings: Settings, topic: str) -> str:
+    """The id Kafka gave this topic when it was created: another after it was deleted and made again."""
+    admin: Any = AdminClient(client_options(settings))
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=CALL_TIMEOUT_S)
+    return str(described[topic].result(CALL_TIMEOUT_S).topic_id)
+
+
+def create_app(settings: Settings) -> ScoreApp:
+    """The worker for `settings`, wired and not yet started."""
+    app = ScoreApp(settings)
+    hooks: Any = app  # Faust's decorators are only partly typed
+    raw = hooks.topic(app.topics_declared.raw.name, value_type=bytes, acks=False)
+
+    @hooks.on_partitions_revoked.connect
+    async def on_revoked(_app: Any, _revoked: set[TP], **_: Any) -> None:
+        await app.close_partitions()
+
+    @hooks.on_partitions_assigned.connect
+    async def on_assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
+        """Only start the work: aiokafka sends no heartbeat until this returns."""
+        await app.close_partitions()
+        assert app.context is not None
+        for tp in sorted(assigned):
+            app.partitions[tp.partition] = Partition(tp.partition, app.context)
+            app.partitions[tp.partition].start()
+        app.show_readiness()
+        log.info("assigned partitions %s", sorted(app.partitions))
+
+    @hooks.on_before_shutdown.connect
+    async def on_before_shutdown(_app: Any, **_: Any) -> None:
+        await app.close_partitions()
+
+    @hooks.agent(raw, name="scores")
+    async def scores(stream: Any) -> None:
+        async for event in stream.events():
+            partition = app.partitions.get(event.message.partition)
+            if partition is not None:
+                await partition.handle(event.value)
+
+    @hooks.task
+    async def report() -> None:
+        before, at = Counts(), time.monotonic()
+        while not app.should_stop:
+            await app.sleep(REPORT_S)
+            if app.context is None:
+                continue
+            counts, now = app.context.counts, time.monotonic()
+            if counts.records > before.records:
+                log.info(
+                    "%d records (%.0f/s): %d enriched, %d duplicates, %d rejected",
+                    counts.records,
+                    (counts.records - before.records) / (now - at),
+                    counts.enriched,
+                    counts.duplicates,
+                    counts.rejected,
+                )
+            before, at = Counts(counts.records), now
+
+    return app
+
+
+def __getattr__(name: str) -> ScoreApp:
+    """`app` is made when `faust -A scoreline_streams.app` asks for it, not when the module is imported."""
+    if name == "app":
+        app = globals()["app"] = create_app(load_settings())
+        return app
+    raise AttributeError(name)

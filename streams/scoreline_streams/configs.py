@@ -1,0 +1,136 @@
+"""Score configs in memory: a plain consumer that follows `scores.configs` from its beginning.
+
+Not a Faust GlobalTable: its recovery never ends at one undecodable record, and it needs a changelog topic of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from scoreline.configs import ScoreConfig, decode_config
+from scoreline.errors import KafkaUnavailable, MalformedRecord
+from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
+from scoreline.settings import Settings
+from scoreline.topics import declare_topics
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+MESSAGES_MAX = 1000
+
+
+class ConfigTable:
+    """All current score configs by record key, kept up to date by a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = declare_topics(settings).configs.name
+        self._configs: dict[bytes, ScoreConfig] = {}
+        self._position = 0
+        self._moved = threading.Condition()
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        options = client_options(
+            settings,
+            group_id=f"{settings.topic_prefix}scoreline.configs",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="earliest",
+            fetch_wait_max_ms=50,
+        )
+        self._consumer = Consumer(options)
+        # a handle serves one call at a time, and the other one is always in consume()
+        self._ends = Consumer(options)
+        self._thread = threading.Thread(target=self._follow, name="scoreline-configs", daemon=True)
+
+    @property
+    def configs(self) -> Mapping[bytes, ScoreConfig]:
+        """Configs by `<project>/<config_id>`; replaced entry by entry as the topic grows."""
+        return self._configs
+
+    def start(self) -> None:
+        """Begin to follow the topic; use `catch_up` to wait for it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and leave."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(CALL_TIMEOUT_S)
+        self._ends.close()
+
+    def catch_up(self) -> None:
+        """Return once everything is read that is in the topic now: whoever got an acknowledgement for a config before
+        this call is heard.
+
+        Raises KafkaUnavailable when that takes longer than a call may take.
+        """
+        try:
+            _, end = self._ends.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise KafkaUnavailable(f"{self._topic}: {error_of(error).str()}") from error
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        with self._moved:
+            while self._position < end:
+                if self._failure is not None:
+                    raise KafkaUnavailable(f"reading {self._topic} failed: {self._failure}") from self._failure
+                if not self._moved.wait(deadline - time.monotonic()):
+                    raise KafkaUnavailable(f"{self._topic} was read up to {self._position} of {end} in time")
+
+    def _follow(self) -> None:
+        try:
+            self._consumer.assign([TopicPartition(self._topic, 0, 0)])
+            while not self._stopped.is_set():
+                self._take(self._consumer.consume(MESSAGES_MAX, POLL_S))
+        except Exception as error:
+            log.exception("following %s failed", self._topic)
+            with self._moved:
+                self._failure = error
+                self._moved.notify_all()
+        finally:
+            self._consumer.close()
+
+    def _take(self, messages: list[Message]) -> None:
+        position = self._position
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._apply(message)
+                position = (message.offset() or 0) + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
+                position = max(position, message.offset() or 0)
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("%s: %s", self._topic, error.str())
+        if position != self._position:
+            with self._moved:
+                self._position = position
+                self._moved.notify_all()
+
+    def _apply(self, message: Message) -> None:
+        """A bad config is reported and skipped: it must not stop the scores of everybody else."""
+        key, value = message.key(), message.value()
+        if key is None or value is None:
+            if key is not None:
+                self._configs.pop(_bytes(key), None)
+            return
+        try:
+            config = decode_config(_bytes(value))
+        except MalformedRecord as error:
+            log.error(
+                "%s offset %s, key %r: not a score config, ignored: %s", self._topic, message.offset(), key, error
+            )
+            return
+        if config.key != key:
+            log.error("%s offset %s: key %r, expected %r; ignored", self._topic, message.offset(), key, config.key)
+            return
+        self._configs[config.key] = config
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

@@ -1,0 +1,246 @@
+"""One assigned input partition: opened, fed with batches, closed. Crash-only: what it cannot explain ends the process.
+
+Opening is ordered: fence the previous owner, then read the committed offset, then restore the state, then seek, then
+fetch. While a transaction commits in a thread, the next batch of the partition is already validated and deduplicated;
+it begins its own transaction only when the one before has committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from scoreline.errors import ScorelineError, StateError
+from scoreline.kafka import error_of
+from scoreline.settings import Settings
+from scoreline.topics import Topics
+from scoreline_streams.batch import Outcome, RawRecord, config_keys, judge_all, read, settle
+from scoreline_streams.changelog import restore
+from scoreline_streams.configs import ConfigTable
+from scoreline_streams.state import State
+from scoreline_streams.transactions import Transactions
+
+log = logging.getLogger(__name__)
+
+COMMIT_DEADLINE_S = 20.0
+"""librdkafka's own timeouts are not kept when a broker restarts; after this the process ends."""
+CLOSE_DEADLINE_S = 25.0
+CRASHED = 70
+"""Exit status of a crash-only end (EX_SOFTWARE); the supervisor restarts the process."""
+
+_T = TypeVar("_T")
+
+
+def die(why: str) -> NoReturn:
+    """End the process at once: the next owner aborts what is open and continues from the committed offset."""
+    log.critical("%s; ending this process, its successor continues from the committed offset", why)
+    logging.shutdown()
+    os._exit(CRASHED)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has committed since it started, in records."""
+
+    records: int = 0
+    enriched: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    transactions: int = 0
+
+    def add(self, records: int, outcome: Outcome) -> None:
+        self.records += records
+        self.enriched += len(outcome.enriched)
+        self.duplicates += outcome.duplicates
+        self.rejected += len(outcome.rejected)
+        self.transactions += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all partitions of a worker share."""
+
+    settings: Settings
+    topics: Topics
+    group: str
+    configs: ConfigTable
+    changelog_identity: str
+    pool: Executor
+    seek: Callable[[int, int], Awaitable[None]]
+    """`seek(partition, offset)` of the consumer that feeds the partitions."""
+    on_change: Callable[[], None]
+    """Called when a partition opens or stops being open."""
+    counts: Counts = field(default_factory=Counts)
+
+
+class Partition:
+    """Owns the producer, the state and the position of one input partition while it is assigned."""
+
+    def __init__(self, number: int, context: Context) -> None:
+        self.number = number
+        self.is_open = False
+        self._context = context
+        self._closed = False
+        self._next = 0
+        self._gap_at: int | None = None
+        self._state: State | None = None
+        self._transactions: Transactions | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._commit: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()
+
+    def start(self) -> None:
+        """Begin to open in the background: the rebalance that assigned the partition must not wait for it."""
+        self._opening = asyncio.create_task(self._open())
+
+    async def handle(self, records: Sequence[RawRecord]) -> None:
+        """Process one fetched batch; returns when its transaction is under way."""
+        async with self._busy:
+            try:
+                await self._handle(records)
+            except KafkaException as error:
+                self._reopen(error_of(error))
+            except Exception as error:
+                log.exception("partition %d", self.number)
+                die(f"partition {self.number}: {error!r}")
+
+    async def close(self) -> None:
+        """Let the running transaction end, then release producer and state; within the rebalance."""
+        self._closed = True
+        self.is_open = False
+        self._context.on_change()
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                if self._opening is not None:
+                    await asyncio.wait([self._opening])
+                async with self._busy:
+                    await self._committed()
+                    await self._in_thread(self._release)
+        except TimeoutError:
+            die(f"partition {self.number} did not close within {CLOSE_DEADLINE_S:.0f} s")
+
+    async def _open(self) -> None:
+        started = time.monotonic()
+        try:
+            self._next = await self._in_thread(self._open_blocking)
+            self._gap_at = None
+            if self._closed:
+                return
+            await self._context.seek(self.number, self._next)
+        except (KafkaException, ScorelineError) as error:
+            if self._closed:
+                log.info("partition %d closed while opening: %s", self.number, error)
+                return
+            die(f"partition {self.number} cannot be opened: {error}")
+        except Exception as error:
+            log.exception("opening partition %d", self.number)
+            die(f"partition {self.number} cannot be opened: {error!r}")
+        self.is_open = True
+        self._context.on_change()
+        log.info("partition %d open at offset %d after %.2f s", self.number, self._next, time.monotonic() - started)
+
+    def _open_blocking(self) -> int:
+        context = self._context
+        self._transactions = Transactions(context.settings, context.topics, context.group, self.number)
+        offset = self._transactions.open(self._is_closed)
+        if self._state is None:
+            folder = context.settings.state_dir / context.topics.raw.name / str(self.number)
+            self._state = State(folder, context.changelog_identity)
+        restore(context.settings, context.topics.changelog.name, self.number, self._state, self._is_closed)
+        return offset
+
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    async def _handle(self, records: Sequence[RawRecord]) -> None:
+        records = [record for record in records if record.offset >= self._next]
+        if not records or not self.is_open or (records[0].offset > self._next and not await self._gap_is_real(records)):
+            return
+        context, state, transactions = self._context, self._state, self._transactions
+        assert state is not None
+        assert transactions is not None
+
+        events = read(records)
+        if not config_keys(events) <= context.configs.configs.keys():
+            await self._in_thread(context.configs.catch_up)
+        verdicts = judge_all(events, context.configs.configs)
+        outcome = settle(context.topics.raw.name, self.number, records, verdicts, state.look_up)
+
+        await self._committed()
+        if not self.is_open:
+            return
+        state.changelog_next = transactions.changelog_end or state.changelog_next
+        state.write(outcome.entries)
+        transactions.begin(outcome)
+        self._next = records[-1].offset + 1
+        self._commit = asyncio.create_task(self._finish(transactions, self._next, len(records), outcome))
+
+    async def _finish(self, transactions: Transactions, next_offset: int, records: int, outcome: Outcome) -> None:
+        loop = asyncio.get_running_loop()
+        commit = loop.run_in_executor(self._context.pool, transactions.commit, next_offset)
+        done, _ = await asyncio.wait([commit], timeout=COMMIT_DEADLINE_S)
+        if not done:
+            die(f"partition {self.number}: transaction stuck for {COMMIT_DEADLINE_S:.0f} s")
+        error = commit.exception()
+        if error is None:
+            self._context.counts.add(records, outcome)
+        elif isinstance(error, KafkaException):
+            self._reopen(error_of(error))
+        else:
+            die(f"partition {self.number}: {error!r}")
+
+    async def _committed(self) -> None:
+        """Return once the last transaction has ended, either way."""
+        if self._commit is not None:
+            await self._commit
+            self._commit = None
+
+    async def _gap_is_real(self, records: Sequence[RawRecord]) -> bool:
+        """Whether offsets are missing in the log itself (control records, aborted transactions of a producer).
+
+        A fetch may also cross a seek, so a gap is believed only when it is there again after seeking back.
+        """
+        if self._gap_at != self._next:
+            self._gap_at = self._next
+            await self._context.seek(self.number, self._next)
+            return False
+        assert self._transactions is not None
+        low = await self._in_thread(self._transactions.log_start)
+        if low > self._next:
+            raise StateError(
+                f"{self._context.topics.raw.name}[{self.number}] begins at {low}, offset {self._next} is not processed "
+                "yet: retention was shorter than the outage. To go on without those records, set the offset of group "
+                f"{self._context.group} to {low}"
+            )
+        log.info("partition %d: no records from %d to %d", self.number, self._next, records[0].offset)
+        self._next = records[0].offset
+        return True
+
+    def _reopen(self, error: KafkaError) -> None:
+        """The outcome of a transaction is unknown: a new producer fences it, and the committed offset tells."""
+        if error.fatal() or error.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):  # pyright: ignore[reportPrivateUsage]
+            die(f"partition {self.number} was taken over: {error.str()}")
+        log.warning("partition %d: transaction failed (%s); opening anew", self.number, error.str())
+        self.is_open = False
+        self._context.on_change()
+        if not self._closed:
+            self.start()
+
+    def _release(self) -> None:
+        if self._transactions is not None:
+            self._transactions.close()
+            self._transactions = None
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._context.pool, call)

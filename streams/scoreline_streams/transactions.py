@@ -1,0 +1,134 @@
+"""One Kafka transaction per batch: enriched, rejected, changelog and the input offset, all or none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from scoreline.errors import KafkaUnavailable
+from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
+from scoreline.rejections import rejection_headers
+from scoreline.settings import Settings
+from scoreline.topics import REJECTED_BYTES_MAX, Topics
+from scoreline_streams.batch import Outcome
+from scoreline_streams.changelog import FORMAT, pack
+from scoreline_streams.dead_letter import carry
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_MS = 15_000
+OPEN_DEADLINE_S = 90.0
+
+
+class Transactions:
+    """The transactional producer of one input partition, and where its input continues.
+
+    Its transactional id is the partition's alone, so opening it fences whoever owned the partition before; only then
+    is the committed offset read, and it is final. One transaction is open at a time. After an error whose outcome is
+    unknown the object is dropped and a new one opened: librdkafka must not retry EndTxn on the same epoch.
+    """
+
+    def __init__(self, settings: Settings, topics: Topics, group: str, partition: int) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._group = group
+        self.partition = partition
+        self._producer = Producer(
+            client_options(
+                settings,
+                transactional_id=f"{group}.{topics.raw.name}.{partition}",
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                compression_type="lz4",
+                linger_ms=1,
+                batch_size=1_000_000,
+                message_max_bytes=REJECTED_BYTES_MAX,
+                queue_buffering_max_messages=2 * settings.batch_events_max + 1000,
+                queue_buffering_max_kbytes=1_000_000,
+                # the default of 100 ms is waited for after every commit, until the markers are written
+                retry_backoff_ms=2,
+            )
+        )
+        self._member = Consumer(client_options(settings, group_id=group, isolation_level="read_committed"))
+        self._metadata = self._member.consumer_group_metadata()
+        self.changelog_end: int | None = None
+        """Offset behind the last committed changelog record of this producer."""
+        self._changelog_sent: int | None = None
+
+    def open(self, closed: Callable[[], bool]) -> int:
+        """Fence the previous owner; returns the raw offset at which to continue.
+
+        Raises KafkaException (fenced, fatal) and KafkaUnavailable.
+        """
+        deadline = time.monotonic() + OPEN_DEADLINE_S
+        while True:
+            try:
+                self._producer.init_transactions(CALL_TIMEOUT_S)
+                break
+            except KafkaException as error:
+                reason = error_of(error)
+                if closed() or reason.fatal() or not reason.retriable():
+                    raise
+                if time.monotonic() > deadline:
+                    raise KafkaUnavailable(f"init_transactions: {reason.str()}") from error
+        return self._committed_offset(deadline)
+
+    def _committed_offset(self, deadline: float) -> int:
+        """The group's offset. A read_committed consumer asks for a stable one and librdkafka waits for it."""
+        raw = TopicPartition(self._topics.raw.name, self.partition)
+        while True:
+            try:
+                [committed] = self._member.committed([raw], timeout=CALL_TIMEOUT_S)
+                if committed.error is not None:
+                    raise KafkaException(committed.error)
+                return committed.offset if committed.offset >= 0 else self.log_start()
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise KafkaUnavailable(f"committed offset: {error_of(error).str()}") from error
+                time.sleep(0.1)
+
+    def log_start(self) -> int:
+        """The lowest offset that the raw partition still holds. Raises KafkaException."""
+        raw = TopicPartition(self._topics.raw.name, self.partition)
+        low, _ = self._member.get_watermark_offsets(raw, timeout=CALL_TIMEOUT_S)
+        return low
+
+    def begin(self, outcome: Outcome) -> None:
+        """Open a transaction and hand everything the batch writes to librdkafka. Raises KafkaException."""
+        producer, partition = self._producer, self.partition
+        producer.begin_transaction()
+        self._changelog_sent = None
+        if outcome.enriched:
+            queued = producer.produce_batch(self._topics.enriched.name, outcome.enriched, partition=partition)  # pyright: ignore[reportArgumentType]
+            if queued != len(outcome.enriched):
+                raise KafkaException(KafkaError(KafkaError._QUEUE_FULL))  # pyright: ignore[reportPrivateUsage]
+        for letter in outcome.rejected:
+            key, value, headers = carry(letter.record)
+            headers += rejection_headers(letter.rejection, letter.origin)
+            producer.produce(self._topics.rejected.name, value, key, partition, headers=list(headers))
+        self._produce_changelog(pack(outcome.entries))
+
+    def _produce_changelog(self, values: Iterable[bytes]) -> None:
+        for value in values:
+            self._producer.produce(
+                self._topics.changelog.name, value, FORMAT, self.partition, on_delivery=self._changelog_delivered
+            )
+
+    def _changelog_delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._changelog_sent = message.offset()
+
+    def commit(self, next_offset: int) -> None:
+        """Put the input offset into the transaction and commit; blocking. Raises KafkaException."""
+        raw = TopicPartition(self._topics.raw.name, self.partition, next_offset)
+        self._producer.send_offsets_to_transaction([raw], self._metadata, CALL_TIMEOUT_S)
+        self._producer.commit_transaction(CALL_TIMEOUT_S)
+        if self._changelog_sent is not None:
+            self.changelog_end = self._changelog_sent + 1
+
+    def close(self) -> None:
+        """Drop what is unsent. An open transaction is aborted by the successor's `open`."""
+        self._producer.purge()
+        self._member.close()
