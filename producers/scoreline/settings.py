@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,13 @@ PREFIX = "SCORELINE_"
 
 ProjectName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _none_if_forever(value: object) -> object:
+    return None if value == "forever" else value
+
+
+HorizonDays = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_if_forever)]
 
 
 class Settings(BaseSettings):
@@ -58,8 +65,8 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path(".scoreline/state")
     """Folder of the worker's RocksDB state; safe to delete, then rebuilt from the changelog."""
-    state_horizon_days: int | None = Field(30, ge=1)
-    """How long an id is remembered at least; `forever` is an empty value."""
+    state_horizon_days: HorizonDays = 30
+    """How long an id is remembered at least, in days, or `forever`."""
     batch_events_max: int = Field(4_000, ge=1, le=100_000)
     """Raw records of one partition that the worker takes into one transaction."""
     instance_id: str | None = Field(None, pattern=r"^[a-zA-Z0-9._-]{1,200}$")

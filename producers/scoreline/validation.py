@@ -114,10 +114,11 @@ class _RepeatedKey(ValueError):
 
 
 def _object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    parsed = dict(pairs)
-    if len(parsed) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKey(next(name for name in names if names.count(name) > 1))
+    parsed: dict[str, Any] = {}
+    for name, item in pairs:
+        if name in parsed:
+            raise _RepeatedKey(name)
+        parsed[name] = item
     return parsed
 
 

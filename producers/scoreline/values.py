@@ -60,7 +60,8 @@ def canonical_value(value: float | bool | str, data_type: DataType) -> Value | R
 def _decimal(text: str) -> Value | Rejection:
     if _DECIMAL.fullmatch(text):
         number = float(text)
-        if math.isfinite(number) and not (abs(number) > EXACT_INTEGER_MAX and _INTEGER.fullmatch(text)):
+        exact = not _INTEGER.fullmatch(text) or abs(int(text)) <= EXACT_INTEGER_MAX
+        if math.isfinite(number) and exact:
             return Value(number, None)
     return Rejection(
         Reason.INVALID_VALUE,

@@ -92,7 +92,11 @@ class ScoreApp(BatchApp):
 
     def _prepare(self) -> Context:
         self.unready()
-        await_broker(self.settings)
+        await_broker(self.settings, lambda: self.should_stop)
+        if self.should_stop:
+            log.info("stopped while waiting for Kafka")
+            logging.shutdown()
+            os._exit(0)
         require_topics(self.settings)
         configs = ConfigTable(self.settings)
         configs.start()

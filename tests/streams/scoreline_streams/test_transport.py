@@ -1,0 +1,47 @@
+"""The Faust and aiokafka internals that the batch transport replaces or relies on."""
+
+from __future__ import annotations
+
+import inspect
+
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+
+from scoreline_streams.transport import BATCH_BYTES_MAX, Batch, BatchApp, split
+from tests.streams.scoreline_streams.test_batch import Record
+
+
+def test_faust_still_has_the_hooks_that_are_overridden() -> None:
+    """Fails at an upgrade that renames them, where Faust itself would silently use its own."""
+    assert list(inspect.signature(driver.Consumer._getmany).parameters) == ["self", "active_partitions", "timeout"]
+    assert "perform_seek" in vars(Consumer)
+    assert "records, active_partitions = await self._wait_next_records" in inspect.getsource(Consumer.getmany)
+    assert "_new_transport" in dir(BatchApp)
+    assert "enable_web" in dir(BatchApp.BootStrategy)
+    assert not BatchApp.BootStrategy.enable_web
+
+
+def test_batch_has_what_faust_reads_of_a_record() -> None:
+    """Faust turns it into a message with the list as its value."""
+    records = [Record(b"k", b"v", offset) for offset in (4, 5)]
+    source = inspect.getsource(driver.Consumer._to_message)
+    names = {name for name in Batch.__slots__ if f"record.{name}" in source}
+    assert {"offset", "timestamp", "key", "value", "headers"} <= names
+    batch = Batch("scores.raw", 1, [_with_type(record) for record in records])
+    assert (batch.offset, batch.topic, batch.partition, len(batch.value)) == (5, "scores.raw", 1, 2)
+
+
+def test_batches_are_split_by_bytes_in_order() -> None:
+    """None is larger than the bound but for a single record that is; nothing is lost."""
+    third = BATCH_BYTES_MAX // 3 + 1
+    sizes = [1, third, third, third, third, BATCH_BYTES_MAX + 1, 1, 1]
+    records = [Record(b"k", b"x" * size, offset) for offset, size in enumerate(sizes)]
+    parts = list(split(records))
+    assert [record for part in parts for record in part] == records
+    assert [len(part) for part in parts] == [3, 2, 1, 2]
+    assert list(split([])) == []
+
+
+def _with_type(record: Record) -> Record:
+    object.__setattr__(record, "timestamp_type", 1)
+    return record

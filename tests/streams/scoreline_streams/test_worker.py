@@ -1,0 +1,224 @@
+"""The worker as a process on a real broker."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoreline.configs import ScoreConfig, encode_config
+from scoreline.events import DataType
+from scoreline.kafka import ensure_topics
+from scoreline.rejections import Reason
+from scoreline.settings import Settings
+from scoreline.topics import Topics, declare_groups, declare_topics
+from tests.payloads import invalid_payloads, valid_payloads
+from tests.support import Running, environment, eventually, headers_of, lag, produce, read_topic
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Topics:
+    ensure_topics(settings)
+    return declare_topics(settings)
+
+
+@pytest.fixture
+def worker(settings: Settings, topics: Topics, tmp_path: Path) -> Iterator[Running]:
+    with Running(settings, tmp_path, "worker") as running:
+        yield running.await_ready()
+
+
+def score(score_id: str, **fields: Any) -> tuple[bytes, bytes]:
+    event = {"score_id": score_id, "name": "accuracy", "value": 0.5, "trace_id": "t"} | fields
+    return f"default/{score_id}".encode(), json.dumps(event).encode()
+
+
+def await_processed(settings: Settings, topics: Topics) -> None:
+    group = declare_groups(settings).worker
+    eventually(lambda: lag(settings, group, topics.raw.name) == 0, "worker has read all of raw")
+
+
+def enriched_ids(settings: Settings, topics: Topics) -> list[str]:
+    return [json.loads(message.value() or b"")["score_id"] for message in read_topic(settings, topics.enriched.name)]
+
+
+def test_good_scores_are_enriched_and_bad_ones_rejected_with_their_bytes(
+    settings: Settings, topics: Topics, worker: Running
+) -> None:
+    """Every payload file through the real worker: each ends in exactly one topic, bad ones byte for byte."""
+    good = [(f"default/good-{n}".encode(), score(f"good-{n}")[1]) for n in range(100)]
+    bad = [(payload.key, payload.value) for payload in invalid_payloads() if payload.reason is not None]
+    # dated for a fixed day of receipt in the pure tests; for a real broker two days ahead is not
+    records = [record for pair in zip(good, bad, strict=False) for record in pair] + [(None, b"no key"), (b"k", None)]
+    produce(settings, topics.raw.name, records)
+    await_processed(settings, topics)
+    sent_good = sum(1 for key, _ in records if key and key.startswith(b"default/good-"))
+    rejected = read_topic(settings, topics.rejected.name)
+    reasons = {headers_of(message)["scoreline.reason"].decode() for message in rejected}
+    enriched = enriched_ids(settings, topics)
+    assert len([score_id for score_id in enriched if score_id.startswith("good-")]) == sent_good
+    assert len(enriched) + len(rejected) == len(records)
+    assert {"malformed_json", "invalid_value", "no_target", "too_large", "empty_record"} <= reasons
+    raw = {(message.partition(), message.offset()): message for message in read_topic(settings, topics.raw.name)}
+    for message in rejected:
+        headers = headers_of(message)
+        assert headers["scoreline.topic"].decode() == topics.raw.name
+        source = raw[int(headers["scoreline.partition"]), int(headers["scoreline.offset"])]
+        assert (message.key(), message.value()) == (source.key(), source.value())
+        assert message.partition() == source.partition()
+
+
+def test_duplicates_are_dropped_and_conflicts_rejected(settings: Settings, topics: Topics, worker: Running) -> None:
+    """The same id again: same content vanishes, other content is a dead letter, also across batches."""
+    produce(settings, topics.raw.name, [score("a"), score("a"), score("b")])
+    await_processed(settings, topics)
+    produce(settings, topics.raw.name, [score("a", timestamp="2026-01-01T00:00:00Z"), score("b", value=0.9)])
+    await_processed(settings, topics)
+    assert sorted(enriched_ids(settings, topics)) == ["a", "b"]
+    [conflict] = read_topic(settings, topics.rejected.name)
+    assert headers_of(conflict)["scoreline.reason"].decode() == Reason.CONFLICTING_DUPLICATE
+    assert headers_of(conflict)["scoreline.stage"] == b"deduplicate"
+
+
+def test_config_acknowledged_before_a_score_is_applied_to_it(
+    settings: Settings, topics: Topics, worker: Running
+) -> None:
+    """A running worker knows a config from the moment its producer got the acknowledgement; a bad one is skipped."""
+    config = ScoreConfig(id="c", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=2.0, version=4)
+    produce(settings, topics.configs.name, [(b"default/bad", b"{nonsense"), (config.key, encode_config(config))])
+    produce(settings, topics.raw.name, [score("a", config_id="c"), score("b", config_id="c", value=3)])
+    produce(settings, topics.raw.name, [score("c", config_id="nowhere")])
+    await_processed(settings, topics)
+    [message] = read_topic(settings, topics.enriched.name)
+    enriched = json.loads(message.value() or b"")
+    assert (enriched["score_id"], enriched["normalized"], enriched["config_version"]) == ("a", 0.25, 4)
+    reasons = {headers_of(message)["scoreline.reason"] for message in read_topic(settings, topics.rejected.name)}
+    assert reasons == {b"out_of_range", b"unknown_config"}
+
+
+def test_killed_worker_loses_and_doubles_nothing(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """kill -9 at random moments under load, once with the state directory deleted: each id once in enriched."""
+    chance = random.Random(7)
+    static = settings.model_copy(update={"instance_id": "w-1", "batch_events_max": 200})
+    group, sent = declare_groups(settings).worker, list[str]()
+    for kill in range(4):
+        with Running(static, tmp_path, "worker") as running:
+            running.await_ready()
+            batch = [f"{kill}-{chance.randrange(3000)}" for _ in range(4000)]
+            produce(settings, topics.raw.name, (score(score_id) for score_id in batch))
+            sent += batch
+            left = chance.randrange(1, 4000)
+            eventually(lambda left=left: lag(static, group, topics.raw.name) <= left, f"{left} records left")
+            running.kill()
+        if kill == 1:
+            shutil.rmtree(settings.state_dir)
+    with Running(static, tmp_path, "worker") as running:
+        running.await_ready()
+        await_processed(settings, topics)
+        assert running.stop() == 0
+        assert not running.ready_file.exists()
+    ids = enriched_ids(settings, topics)
+    assert len(ids) == len(set(ids)) == len(set(sent))
+    assert set(ids) == set(sent)
+    assert read_topic(settings, topics.rejected.name) == []
+
+
+def test_state_is_rebuilt_from_the_changelog(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """A worker on another machine, without the state directory, still knows every id."""
+    with Running(settings, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(500)))
+        await_processed(settings, topics)
+        assert running.stop() == 0
+    elsewhere = settings.model_copy(update={"state_dir": tmp_path / "elsewhere"})
+    with Running(elsewhere, tmp_path, "worker", name="second") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(500)))
+        await_processed(settings, topics)
+        assert "restored" in running.log
+    assert len(enriched_ids(settings, topics)) == 500
+
+
+def test_two_workers_share_the_partitions(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """A second worker joins under load and the first one leaves: each id once."""
+    quick = {"session_timeout_s": 6.0}
+    first = settings.model_copy(update=quick | {"state_dir": tmp_path / "one"})
+    second = settings.model_copy(update=quick | {"state_dir": tmp_path / "two"})
+    with Running(first, tmp_path, "worker", name="one") as one, Running(second, tmp_path, "worker", name="two") as two:
+        one.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(3000)))
+        two.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(1500, 4500)))
+        assert one.stop() == 0
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(3000, 6000)))
+        await_processed(settings, topics)
+    ids = enriched_ids(settings, topics)
+    assert len(ids) == len(set(ids)) == 6000
+
+
+def test_missing_topic_is_an_error(settings: Settings, tmp_path: Path) -> None:
+    """Not an idle worker: it says which topics are missing and how they are made, and ends with status 1."""
+    with Running(settings, tmp_path, "worker") as running:
+        assert running.process.wait(30) == 1
+        assert f"{settings.topic_prefix}scores.raw" in running.log
+        assert "scoreline topics" in running.log
+
+
+def test_wrong_setting_ends_the_start(settings: Settings) -> None:
+    """The message names the setting; no traceback."""
+    wrong = environment(settings) | {"SCORELINE_BATCH_EVENTS_MAX": "many"}
+    command = [sys.executable, "-m", "scoreline.cli", "worker"]
+    ended = subprocess.run(command, env=wrong, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "SCORELINE_BATCH_EVENTS_MAX" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_worker_waits_for_kafka_and_says_so(settings: Settings, tmp_path: Path) -> None:
+    """Kafka away at start is waited for, naming address and setting."""
+    away = settings.model_copy(update={"kafka": "127.0.0.1:1"})
+    with Running(away, tmp_path, "worker") as running:
+        eventually(lambda: "waiting for Kafka at 127.0.0.1:1 (SCORELINE_KAFKA)" in running.log, "message")
+        assert running.process.poll() is None
+        running.stop(signal.SIGINT)
+
+
+def test_faust_command_runs_the_worker(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """`faust -A scoreline_streams.app worker` is the same worker, and opens no port."""
+    log = tmp_path / "faust.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "faust", "-A", "scoreline_streams.app", "worker", "-l", "info"]
+        process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output)
+    try:
+        produce(settings, topics.raw.name, [score(f"s-{n}") for n in range(50)])
+        await_processed(settings, topics)
+        listening = subprocess.run(["ss", "-ltnp"], capture_output=True, text=True, check=True).stdout
+        assert f"pid={process.pid}," not in listening
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    assert len(enriched_ids(settings, topics)) == 50
+
+
+def test_valid_payloads_reach_the_enriched_topic(settings: Settings, topics: Topics, worker: Running) -> None:
+    """The shared valid payloads, each under an id of its own, through the real worker."""
+    configs = [
+        ScoreConfig(id="c", project=p, name="accuracy", data_type=DataType.NUMERIC) for p in ("default", "team-a")
+    ]
+    produce(settings, topics.configs.name, [(config.key, encode_config(config)) for config in configs])
+    records = []
+    for payload in valid_payloads():
+        fields = json.loads(payload.value) | {"score_id": payload.name}
+        key = f"{fields.get('project', 'default')}/{payload.name}".encode()
+        records.append((key, json.dumps(fields).encode()))
+    produce(settings, topics.raw.name, records)
+    await_processed(settings, topics)
+    assert sorted(enriched_ids(settings, topics)) == sorted(payload.name for payload in valid_payloads())
