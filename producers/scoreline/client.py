@@ -156,6 +156,8 @@ class Client:
         unsent = self.flush()
         self._closed.set()
         self._poller.join(POLL_S * 10)
+        self._producer.purge()
+        self._producer.close()
         if unsent:
             raise KafkaUnavailable(
                 f"{unsent} scores were not acknowledged within {self.settings.flush_s} s (SCORELINE_FLUSH_S) and are "
@@ -180,6 +182,8 @@ class Client:
             self.delivery.acknowledged += 1
             return
         self.delivery.failed += 1
+        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):  # pyright: ignore[reportPrivateUsage]
+            return  # by close(), which says how many
         log.error("score %r was not delivered: %s", message.key(), error.str())
 
 

@@ -22,7 +22,7 @@ CALL_TIMEOUT_S = 10.0
 """Bound of every single call to a broker."""
 RETRY_MAX_S = 5.0
 
-Options = dict[str, str | int | float | bool]
+Options = dict[str, Any]
 
 
 def client_options(settings: Settings, **own: str | int | float | bool) -> Options:
@@ -31,6 +31,7 @@ def client_options(settings: Settings, **own: str | int | float | bool) -> Optio
     return {
         "bootstrap.servers": settings.kafka,
         "client.id": "scoreline",
+        "logger": logging.getLogger("scoreline.librdkafka"),
         **{name if name == "log_level" else name.replace("_", "."): value for name, value in own.items()},
         **settings.kafka_options,
     }

@@ -1,0 +1,53 @@
+# Every target makes what it needs itself; on a fresh machine only Python 3.11+ and make are required.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test check format lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+install: $(INSTALLED) ## the environment in .venv, every package by its locked hash
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=…"; exit 1; }
+	@echo "installing into .venv (some minutes the first time; most of it is the ClickHouse engine)"
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+demo: $(INSTALLED) ## the main job from nothing: services emit, real Kafka and ClickHouse, aggregates; then stops
+	$(BIN)/python -m scoreline_local.demo
+
+up: $(INSTALLED) ## a local stack that keeps running (scoreline status, scoreline down)
+	$(BIN)/scoreline up
+
+down: $(INSTALLED) ## stop it
+	$(BIN)/scoreline down
+
+test: $(INSTALLED) ## unit, integration and end-to-end tests on real parts
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## format, lint, types, import layers, dead links
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.documents
+
+format: $(INSTALLED) ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## resolve pyproject.toml anew into requirements.lock, with hashes and without addresses
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet uv==0.13.9
+	build/lock/bin/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--upgrade --extra dev pyproject.toml --output-file requirements.lock --quiet
+
+clean: ## delete the environment and everything built
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
