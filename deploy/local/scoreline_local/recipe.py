@@ -1,0 +1,187 @@
+"""The plan of scoreline on one machine: which processes, in which order, on which ports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from scoreline.errors import StackError
+from scoreline.settings import load_settings
+from scoreline_local import clickhouse, kafka
+from scoreline_local.datadir import DataDir, write_private
+from scoreline_local.jars import ensure_jars
+from scoreline_local.java import find_java
+from scoreline_local.plan import ClickHouseEndpoint, Endpoints, Plan, ProcessSpec, ReadyWhen
+from scoreline_local.ports import HOST, is_free, pick_free, require_free
+from scoreline_local.settings import PREFIX, LocalSettings
+
+Brokers = Literal[1, 3]
+Tell = Callable[[str], None]
+
+PARTS = ("kafka", "clickhouse", "topics", "migrate", "worker", "sink")
+_NEEDS = {"topics": ("kafka",), "migrate": ("clickhouse",), "worker": ("topics",), "sink": ("topics", "migrate")}
+_KAFKA_PORT = 9092
+_CLICKHOUSE_PORT = 8123
+
+
+class Shape(BaseModel):
+    """What a data folder keeps from one `up` to the next."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    cluster_id: str
+    kafka_ports: tuple[int, ...]
+    """One for each broker."""
+    controller_ports: tuple[int, ...]
+    clickhouse_port: int
+
+
+def make_plan(
+    data: DataDir, settings: LocalSettings, brokers: Brokers | None, parts: tuple[str, ...], tell: Tell
+) -> Plan:
+    """Prepare the data folder for these parts and return what the supervisor shall run.
+
+    Raises StackError: a part that does not exist, a taken port, no Java, no jars.
+    """
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown:
+        raise StackError(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    shape = _take_ports(_shape(data, settings, brokers), parts)
+    write_private(data.shape, shape.model_dump_json(indent=1))
+    clickhouse.write_configuration(data, shape.clickhouse_port)
+    endpoints = _endpoints(data, shape, parts)
+    processes: list[ProcessSpec] = []
+    if "kafka" in parts:
+        processes += _kafka_processes(data, settings, shape, tell)
+    if "clickhouse" in parts:
+        processes.append(_clickhouse_process(data, shape))
+    running = {"kafka": tuple(spec.name for spec in processes if spec.ready is ReadyWhen.BROKER)}
+    for part in PARTS[2:]:
+        if part in parts:
+            needs = [name for need in _NEEDS[part] if need in parts for name in running.get(need, (need,))]
+            processes.append(_scoreline_process(data, shape, part, tuple(needs)))
+    return Plan(data_dir=data.root, processes=tuple(processes), endpoints=endpoints)
+
+
+def _shape(data: DataDir, settings: LocalSettings, brokers: Brokers | None) -> Shape:
+    """The remembered shape with what the settings say now; a new one for a new folder."""
+    before = _remembered(data)
+    kafka_ports = before.kafka_ports if before else ()
+    count = brokers or len(kafka_ports) or 1
+    if len(kafka_ports) != count and any(data.kafka.iterdir()):
+        raise StackError(
+            f"{data.root} holds a cluster of {len(kafka_ports)} broker(s), not {count}; "
+            "start over with --fresh, or name another folder by --data-dir"
+        )
+    if settings.kafka_port:
+        kafka_ports = tuple(range(settings.kafka_port, settings.kafka_port + count))
+    elif len(kafka_ports) != count:
+        kafka_ports = pick_free(count) if settings.kafka_port == 0 else tuple(range(_KAFKA_PORT, _KAFKA_PORT + count))
+    clickhouse_port = settings.clickhouse_port or (before.clickhouse_port if before else None)
+    if not clickhouse_port:
+        clickhouse_port = _CLICKHOUSE_PORT if settings.clickhouse_port is None else pick_free(1, besides=kafka_ports)[0]
+    return Shape(
+        cluster_id=before.cluster_id if before else kafka.new_cluster_id(),
+        kafka_ports=kafka_ports,
+        controller_ports=before.controller_ports if before else (),
+        clickhouse_port=clickhouse_port,
+    )
+
+
+def _remembered(data: DataDir) -> Shape | None:
+    try:
+        return Shape.model_validate_json(data.shape.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StackError(f"{data.shape} is damaged; start over with --fresh") from error
+
+
+def _take_ports(shape: Shape, parts: tuple[str, ...]) -> Shape:
+    """Raises StackError for a taken port that users know; moves the controllers', which nobody does."""
+    if shape.clickhouse_port in shape.kafka_ports:
+        raise StackError(
+            f"port {shape.clickhouse_port} is meant for Kafka and ClickHouse; choose another for one of them"
+        )
+    if "clickhouse" in parts:
+        setting = f"{PREFIX}CLICKHOUSE_PORT"
+        require_free(shape.clickhouse_port, what="ClickHouse", setting=setting, flag="--clickhouse-port")
+    if "kafka" not in parts:
+        return shape
+    for port in shape.kafka_ports:
+        require_free(port, what="Kafka", setting=f"{PREFIX}KAFKA_PORT", flag="--kafka-port")
+    controllers = shape.controller_ports
+    used = {*shape.kafka_ports, shape.clickhouse_port}
+    same_number = len(controllers) == len(shape.kafka_ports)
+    if not same_number or not used.isdisjoint(controllers) or not all(is_free(port) for port in controllers):
+        controllers = pick_free(len(shape.kafka_ports), besides=used)
+    return shape.model_copy(update={"controller_ports": controllers})
+
+
+def _bootstrap(shape: Shape) -> str:
+    return ",".join(f"{HOST}:{port}" for port in shape.kafka_ports)
+
+
+def _endpoints(data: DataDir, shape: Shape, parts: tuple[str, ...]) -> Endpoints:
+    server = ClickHouseEndpoint(
+        host=HOST,
+        port=shape.clickhouse_port,
+        user=clickhouse.USER,
+        password=clickhouse.read_password(data),
+        database=clickhouse.DATABASE,
+    )
+    return Endpoints(
+        kafka=_bootstrap(shape) if "kafka" in parts else None,
+        clickhouse=server if "clickhouse" in parts else None,
+        topic_prefix=load_settings().topic_prefix,
+    )
+
+
+def _kafka_processes(data: DataDir, settings: LocalSettings, shape: Shape, tell: Tell) -> list[ProcessSpec]:
+    java, jars = find_java(), ensure_jars(tell)
+    ports = zip(shape.kafka_ports, shape.controller_ports, strict=True)
+    cluster = tuple(
+        kafka.Broker(node_id, port, controller_port, data.kafka / str(node_id))
+        for node_id, (port, controller_port) in enumerate(ports, start=1)
+    )
+    for broker in cluster:
+        kafka.format_log(java, jars, shape.cluster_id, broker, cluster)
+    return [
+        ProcessSpec(
+            name="kafka" if len(cluster) == 1 else f"kafka-{broker.node_id}",
+            argv=kafka.broker_command(java, jars, settings.kafka_jvm, broker),
+            ready=ReadyWhen.BROKER,
+            address=broker.address,
+        )
+        for broker in cluster
+    ]
+
+
+def _clickhouse_process(data: DataDir, shape: Shape) -> ProcessSpec:
+    return ProcessSpec(
+        name="clickhouse",
+        argv=clickhouse.clickhouse_command(data.clickhouse),
+        # chdb does not read a time zone from config.xml.
+        env={"TZ": "UTC"},
+        ready=ReadyWhen.HTTP,
+        address=f"{HOST}:{shape.clickhouse_port}",
+    )
+
+
+def _scoreline_process(data: DataDir, shape: Shape, command: str, needs: tuple[str, ...]) -> ProcessSpec:
+    return ProcessSpec(
+        name=command,
+        argv=(sys.executable, "-m", "scoreline.cli", command),
+        env={
+            **_endpoints(data, shape, PARTS).environment,
+            "SCORELINE_REPLICATION_FACTOR": str(len(shape.kafka_ports)),
+            "SCORELINE_STATE_DIR": str(data.worker_state),
+            "SCORELINE_INSTANCE_ID": f"local-{command}",
+            "PYTHONUNBUFFERED": "1",
+        },
+        needs=needs,
+        ready=ReadyWhen.FILE if command in ("worker", "sink") else ReadyWhen.DONE,
+    )
