@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from scoreline.kafka import client_options
 from scoreline.settings import Settings
+from scoreline_local.lag import group_lag
 
 DEADLINE_S = 60.0
 
@@ -139,26 +140,4 @@ def headers_of(message: Message) -> Mapping[str, bytes]:
 
 def lag(settings: Settings, group: str, topic: str) -> int:
     """Records of a topic that a group has still to read."""
-    consumer = Consumer(client_options(settings, group_id=group, isolation_level="read_committed"))
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        behind = 0
-        for committed in _committed(consumer, [TopicPartition(topic, partition) for partition in partitions]):
-            low, high = consumer.get_watermark_offsets(committed, timeout=10)
-            behind += high - (committed.offset if committed.offset >= 0 else low)
-        return behind
-    finally:
-        consumer.close()
-
-
-def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """A new broker's group coordinator needs a moment before it answers."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            return consumer.committed(partitions, timeout=10)
-        except KafkaException as error:
-            loading = (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR)
-            if error.args[0].code() not in loading or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    return group_lag(settings.kafka, group, topic)

@@ -40,6 +40,23 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in shown.stdout
 
 
+def test_command_whose_extra_is_missing_says_what_to_install() -> None:
+    """The list of commands still works then."""
+    code = (
+        "import sys; sys.modules[{!r}] = None; sys.argv = ['scoreline', {!r}]; from scoreline.cli import main; main()"
+    )
+    for module, command, extra in (
+        ("chdb", "--help", ""),
+        ("psutil", "status", "local"),
+        ("faust", "worker", "streams"),
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-c", code.format(module, command)], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == (2 if extra else 0), ended.stderr
+        assert not extra or ended.stderr.endswith(f"pip install 'scoreline[{extra}]'\n"), ended.stderr
+
+
 def test_wrong_usage_ends_with_status_2() -> None:
     """0 done, 1 failed, 2 usage."""
     for arguments in (["nonsense"], ["query", "--nonsense"]):

@@ -11,21 +11,29 @@ from scoreline.errors import ScorelineError
 
 FAILED, USAGE = 1, 2
 
-COMMANDS = {
-    "up": "scoreline_local.cli:up",
-    "down": "scoreline_local.cli:down",
-    "status": "scoreline_local.cli:status",
-    "emit": "scoreline.commands.emit:emit",
-    "import": "scoreline.commands.importing:import_scores",
-    "tail": "scoreline.commands.tail:tail",
-    "worker": "scoreline_streams.cli:worker",
-    "sink": "scoreline_sink.cli:sink",
-    "query": "scoreline_analytics.cli:query",
-    "configs": "scoreline.commands.configs:app",
-    "topics": "scoreline.commands.topics:topics",
-    "migrate": "scoreline_sink.cli:migrate",
+EXTRAS = {
+    "scoreline_local": "local",
+    "scoreline_streams": "streams",
+    "scoreline_sink": "sinks",
+    "scoreline_analytics": "analytics",
 }
-"""Subcommand → where it is, imported when it is called."""
+"""Package of a subcommand → the extra that installs what it needs."""
+
+COMMANDS = {
+    "up": ("scoreline_local.cli:up", "Start a local stack: real Kafka and ClickHouse, worker and sink."),
+    "down": ("scoreline_local.cli:down", "Stop the local stack."),
+    "status": ("scoreline_local.cli:status", "Show the local stack: processes, lag, how to reach it."),
+    "emit": ("scoreline.commands.emit:emit", "Emit one score, or many from standard input."),
+    "import": ("scoreline.commands.importing:import_scores", "Emit the rows of a JSONL or CSV file."),
+    "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
+    "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
+    "configs": ("scoreline.commands.configs:app", "Put and list score configs."),
+    "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
+    "migrate": ("scoreline_sink.cli:migrate", "Create or update the tables in ClickHouse."),
+    "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),
+    "sink": ("scoreline_sink.cli:sink", "Run the sink: enriched and rejected scores into ClickHouse."),
+}
+"""Subcommand → where it is, imported when it is called, and what the list of commands says of it."""
 
 
 def main() -> None:
@@ -42,17 +50,32 @@ def main() -> None:
         version=importlib.metadata.version("scoreline"),
         result_action="return_value",
     )
-    for name, where in COMMANDS.items():
-        app.command(where, name=name)
+    asked = sys.argv[1] if len(sys.argv) > 1 else None
+    for name, (where, summary) in COMMANDS.items():
+        # the one that is asked for explains itself by its docstring; naming the others must not import them
+        app.command(where, name=name, **({} if name == asked else {"help": summary}))
     try:
         app(exit_on_error=False)
     except CycloptsError:
+        sys.exit(USAGE)
+    except ImportError as error:
+        sys.stderr.write(f"scoreline: {_missing_extra(asked, error)}\n")
         sys.exit(USAGE)
     except ScorelineError as error:
         sys.stderr.write(f"scoreline: {error}\n")
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _missing_extra(asked: str | None, error: ImportError) -> str:
+    """What to install for the command asked for. An import that fails for another reason is a bug, raised again."""
+    where, _ = COMMANDS.get(asked or "", ("", ""))
+    extra = EXTRAS.get(where.partition(".")[0], "cli")
+    missing = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
+    if not isinstance(missing, ModuleNotFoundError) or (missing.name or "scoreline").startswith("scoreline"):
+        raise error
+    return f"{missing.name} is not installed; {asked} needs: pip install 'scoreline[{extra}]'"
 
 
 if __name__ == "__main__":

@@ -70,10 +70,16 @@ class ScoreApp(BatchApp):
             datadir=str(settings.state_dir / "faust"),
         )
 
-    def is_open(self, partition: int) -> bool:
+    def is_hungry(self, partition: int) -> bool:
         """Whether records of this partition may be fetched."""
         owned = self.partitions.get(partition)
-        return owned is not None and owned.is_open
+        return owned is not None and owned.is_hungry
+
+    def feed(self, partition: int) -> None:
+        """A batch of this partition is on its way to the agent."""
+        owned = self.partitions.get(partition)
+        if owned is not None:
+            owned.feed()
 
     async def on_first_start(self) -> None:
         """Wait for Kafka, then insist on the topics: Faust itself would idle without them."""

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 COMMIT_DEADLINE_S = 20.0
 """librdkafka's own timeouts are not kept when a broker restarts; after this the process ends."""
 CLOSE_DEADLINE_S = 25.0
+FED_S_MAX = 2.0
+"""After this a fetched batch counts as lost on its way (Faust drops some at a seek or rebalance)."""
 CRASHED = 70
 """Exit status of a crash-only end (EX_SOFTWARE); the supervisor restarts the process."""
 
@@ -91,11 +93,21 @@ class Partition:
         self._closed = False
         self._next = 0
         self._gap_at: int | None = None
+        self._fed_until = 0.0
         self._state: State | None = None
         self._transactions: Transactions | None = None
         self._opening: asyncio.Task[None] | None = None
         self._commit: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether to fetch: open, and the last batch that was fetched is under way."""
+        return self.is_open and time.monotonic() >= self._fed_until
+
+    def feed(self) -> None:
+        """A batch was fetched and will come to `handle`."""
+        self._fed_until = time.monotonic() + FED_S_MAX
 
     def start(self) -> None:
         """Begin to open in the background: the rebalance that assigned the partition must not wait for it."""
@@ -111,6 +123,8 @@ class Partition:
             except Exception as error:
                 log.exception("partition %d", self.number)
                 die(f"partition {self.number}: {error!r}")
+            finally:
+                self._fed_until = 0.0
 
     async def close(self) -> None:
         """Let the running transaction end, then release producer and state; within the rebalance."""
@@ -143,6 +157,7 @@ class Partition:
         except Exception as error:
             log.exception("opening partition %d", self.number)
             die(f"partition {self.number} cannot be opened: {error!r}")
+        self._fed_until = 0.0
         self.is_open = True
         self._context.on_change()
         log.info("partition %d open at offset %d after %.2f s", self.number, self._next, time.monotonic() - started)

@@ -16,8 +16,10 @@ from faust.types import TP
 
 from scoreline_streams.batch import RawRecord
 
-HOLD_S = 0.02
 FETCH_S = 0.2
+"""How long a fetch waits for records when all partitions are asked for."""
+HOLD_S = 0.01
+"""How long it waits while some partition is held, which may be hungry again soon."""
 BATCH_BYTES_MAX = 16 << 20
 """Values of one batch, and so of one transaction."""
 
@@ -50,19 +52,26 @@ class Batch:
 
 
 class BatchConsumer(driver.Consumer):
-    """Fetches only from partitions that are open, one `Batch` each."""
+    """Fetches only from partitions that are open and have no batch waiting, one `Batch` each.
+
+    So what arrives while a transaction commits becomes one batch and one transaction, not many small ones.
+    """
 
     async def perform_seek(self) -> None:
         """Not Faust's business: it would seek to an offset read without require-stable, over ours."""
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Batch]]:
         app = cast("BatchApp", self.app)
-        ready = {tp for tp in active_partitions or () if app.is_open(tp.partition)}
-        if not ready:
+        active = active_partitions or set()
+        hungry = {tp for tp in active if app.is_hungry(tp.partition)}
+        if not hungry:
             # aiokafka reads an empty set as "all partitions"
             await asyncio.sleep(HOLD_S)
             return {}
-        fetched: Mapping[TP, list[Any]] = await super()._getmany(ready, min(timeout, FETCH_S))
+        wait_s = FETCH_S if hungry == active else HOLD_S
+        fetched: Mapping[TP, list[Any]] = await super()._getmany(hungry, min(timeout, wait_s))
+        for tp in fetched:
+            app.feed(tp.partition)
         return {tp: [Batch(tp.topic, tp.partition, part) for part in split(records)] for tp, records in fetched.items()}
 
 
@@ -88,8 +97,12 @@ class BatchTransport(driver.Transport):
 class BatchApp(faust.App):
     """A Faust app on the batch transport, without Faust's web server."""
 
-    def is_open(self, partition: int) -> bool:
-        """Whether records of this partition may be fetched; set by the wiring."""
+    def is_hungry(self, partition: int) -> bool:
+        """Whether records of this partition may be fetched."""
+        raise NotImplementedError
+
+    def feed(self, partition: int) -> None:
+        """Told that a batch of this partition was fetched and will be handed to the agent."""
         raise NotImplementedError
 
     def _new_transport(self) -> BatchTransport:

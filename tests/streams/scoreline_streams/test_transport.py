@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import time
+from typing import cast
 
+import pytest
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
+from scoreline_streams.partition import FED_S_MAX, Context, Partition
 from scoreline_streams.transport import BATCH_BYTES_MAX, Batch, BatchApp, split
 from tests.streams.scoreline_streams.test_batch import Record
 
@@ -40,6 +44,20 @@ def test_batches_are_split_by_bytes_in_order() -> None:
     assert [record for part in parts for record in part] == records
     assert [len(part) for part in parts] == [3, 2, 1, 2]
     assert list(split([])) == []
+
+
+def test_partition_is_not_fetched_again_before_its_batch_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else small batches pile up while a transaction commits; one lost on its way is not waited for forever."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    partition = Partition(0, cast(Context, None))
+    assert not partition.is_hungry
+    partition.is_open = True
+    assert partition.is_hungry
+    partition.feed()
+    assert not partition.is_hungry
+    now += FED_S_MAX
+    assert partition.is_hungry
 
 
 def _with_type(record: Record) -> Record:
