@@ -1,0 +1,1 @@
+"""The read side: questions about scores, answered by ClickHouse. It reads only, and only ClickHouse."""
