@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import logging
 import sys
 
+from scoreline.commands.logs import configure_logging
 from scoreline.errors import ScorelineError
 
 FAILED, USAGE = 1, 2
@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(USAGE)
     from cyclopts import App, CycloptsError
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging()
     app = App(
         name="scoreline",
         help="Evaluation scores from many services to exact analytics: Kafka, Faust, ClickHouse.",

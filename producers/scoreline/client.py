@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -193,7 +195,7 @@ def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:
     Raises InvalidScore.
     """
     try:
-        record = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        record = _to_json(fields).encode()
         key = record_key(str(fields.get("project", "default")), str(fields.get("score_id", "")))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidScore(Rejection(Reason.INVALID_VALUE, f"cannot be written as JSON: {error}")) from error

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.settings import Settings
@@ -105,6 +105,22 @@ def require_topics(settings: Settings) -> None:
     if missing:
         raise TopicError(f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics")
     _check(admin, list(declared), existing)
+
+
+def topic_id(settings: Settings, topic: str) -> str:
+    """The id Kafka gave this topic when it was created: another after it was deleted and made again.
+
+    Raises KafkaUnavailable.
+    """
+    admin = AdminClient(client_options(settings))
+    described = cast(
+        "dict[str, Future[TopicDescription]]",
+        admin.describe_topics(TopicCollection([topic]), request_timeout=CALL_TIMEOUT_S),  # pyright: ignore[reportUnknownMemberType]
+    )
+    try:
+        return str(described[topic].result(CALL_TIMEOUT_S).topic_id)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{topic}: {error_of(error).str()}") from error
 
 
 def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:

@@ -18,12 +18,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from scoreline.errors import ScorelineError
-from scoreline.kafka import CALL_TIMEOUT_S, await_broker, client_options, require_topics
+from scoreline.kafka import await_broker, require_topics, topic_id
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams.configs import ConfigTable
@@ -141,13 +139,6 @@ class ScoreApp(BatchApp):
         closing = [self.partitions.pop(number) for number in list(self.partitions)]
         await asyncio.gather(*(partition.close() for partition in closing))
         self.unready()
-
-
-def topic_id(settings: Settings, topic: str) -> str:
-    """The id Kafka gave this topic when it was created: another after it was deleted and made again."""
-    admin: Any = AdminClient(client_options(settings))
-    described = admin.describe_topics(TopicCollection([topic]), request_timeout=CALL_TIMEOUT_S)
-    return str(described[topic].result(CALL_TIMEOUT_S).topic_id)
 
 
 def create_app(settings: Settings) -> ScoreApp:

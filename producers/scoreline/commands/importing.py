@@ -6,14 +6,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient, TopicDescription
 from cyclopts import Parameter
 from cyclopts.types import ExistingFile
 
@@ -27,9 +24,9 @@ from scoreline.commands.readers import Format, Row, format_of, open_source
 from scoreline.commands.sending import origin_of, settle
 from scoreline.commands.terminal import FAILED, print_json, refuse
 from scoreline.errors import InvalidScore, MalformedRecord
-from scoreline.kafka import CALL_TIMEOUT_S, client_options, require_topics
+from scoreline.kafka import require_topics, topic_id
 from scoreline.rejections import Rejection
-from scoreline.settings import Settings, load_settings
+from scoreline.settings import load_settings
 from scoreline.topics import declare_topics
 
 CHECKPOINT_ROWS = 25_000
@@ -95,7 +92,9 @@ def import_scores(
     settings = load_settings()
     reach_broker(settings)
     require_topics(settings)
-    journal = journal_of(file, file_format, mapping, metadata_rest, settings.project, _topic_id(settings))
+    raw_id = topic_id(settings, declare_topics(settings).raw.name)
+    # a cluster made anew must not be taken for the one that has the first rows
+    journal = journal_of(file, file_format, mapping, metadata_rest, settings.project, raw_id)
     if restart:
         journal.remove()
     importer = Importer(Client(settings), plan, journal)
@@ -193,17 +192,6 @@ def _report(importer: Importer, as_json: bool) -> None:
         f"{counts['sent']:,} sent, {counts['acknowledged']:,} acknowledged, {counts['invalid']:,} invalid; "
         f"{seconds:.1f} s, {importer.rows_per_s:,.0f} rows/s\n"
     )
-
-
-def _topic_id(settings: Settings) -> str:
-    """Identity of the raw topic: a cluster made anew must not be taken for the one that has the first rows."""
-    name = declare_topics(settings).raw.name
-    admin = AdminClient(client_options(settings))
-    described = cast(
-        "dict[str, Future[TopicDescription]]",
-        admin.describe_topics(TopicCollection([name]), request_timeout=CALL_TIMEOUT_S),  # pyright: ignore[reportUnknownMemberType]
-    )
-    return str(described[name].result(CALL_TIMEOUT_S).topic_id)
 
 
 @contextmanager

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import pytest
 
-from scoreline.commands.broker import Seldom
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.producers.scoreline.commands.conftest import Command
@@ -135,10 +133,3 @@ def test_missing_topics_fail_with_the_remedy(run: Command) -> None:
     """Kafka must not create them on the way, with other settings than declared."""
     done = run("emit", "--name", "x", "--value", "1", "--trace-id", "t", status=1)
     assert "create them with: scoreline topics" in done.stderr
-
-
-def test_repeated_log_records_pass_seldom() -> None:
-    """librdkafka says several times a second that a broker is away."""
-    record = logging.makeLogRecord({})
-    seldom = Seldom()
-    assert [seldom.filter(record) for _ in range(3)] == [True, False, False]
