@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     """How long an id is remembered at least, in days, or `forever`."""
     batch_events_max: int = Field(4_000, ge=1, le=100_000)
     """Raw records of one partition that the worker takes into one transaction."""
+    reject_run_max: int = Field(10_000, ge=0)
+    """Rejections in a row that stop a partition: a flood is a broken sender, not bad luck; 0 turns it off."""
+    reject_ratio_max: float = Field(0.9, ge=0.0, le=1.0)
+    """Share of rejections among the last `reject_window` records that stops a partition; 0 turns it off."""
+    reject_window: int = Field(20_000, ge=100)
+    stall_s: float = Field(120.0, ge=10.0)
+    """A worker that has records to process and commits none for so long ends itself, to be started again."""
     instance_id: str | None = Field(None, pattern=r"^[a-zA-Z0-9._-]{1,200}$")
     """Static group membership: a restarted process takes its partitions over at once. Unique per process."""
     session_timeout_s: float = Field(20.0, ge=6.0, le=300.0)

@@ -31,6 +31,7 @@ from scoreline_streams.transport import BatchApp
 log = logging.getLogger(__name__)
 
 REPORT_S = 10.0
+WATCH_S = 5.0
 HEARTBEAT_S = 2.0
 POOL_THREADS = 32
 GC_THRESHOLD = 200_000
@@ -172,6 +173,13 @@ def create_app(settings: Settings) -> ScoreApp:
             partition = app.partitions.get(event.message.partition)
             if partition is not None:
                 await partition.handle(event.value)
+
+    @hooks.task
+    async def watch() -> None:
+        while not app.should_stop:
+            await app.sleep(WATCH_S)
+            for partition in list(app.partitions.values()):
+                await partition.check_progress()
 
     @hooks.task
     async def report() -> None:

@@ -23,6 +23,7 @@ from scoreline.kafka import error_of
 from scoreline.settings import Settings
 from scoreline.topics import Topics
 from scoreline_streams.batch import Outcome, RawRecord, config_keys, judge_all, read, settle
+from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
 from scoreline_streams.configs import ConfigTable
 from scoreline_streams.state import State
@@ -87,6 +88,7 @@ class Partition:
     """Owns the producer, the state and the position of one input partition while it is assigned."""
 
     def __init__(self, number: int, context: Context) -> None:
+        settings = context.settings
         self.number = number
         self.is_open = False
         self._context = context
@@ -94,6 +96,10 @@ class Partition:
         self._next = 0
         self._gap_at: int | None = None
         self._fed_until = 0.0
+        self._progress_at = 0.0
+        limits = Limits(settings.reject_run_max, settings.reject_ratio_max, settings.reject_window)
+        self._breaker = Breaker(limits)
+        self._stopped_by_flood = False
         self._state: State | None = None
         self._transactions: Transactions | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -125,6 +131,25 @@ class Partition:
                 die(f"partition {self.number}: {error!r}")
             finally:
                 self._fed_until = 0.0
+
+    async def check_progress(self) -> None:
+        """End the process when this partition has records to process and has committed none for `stall_s`."""
+        stall_s = self._context.settings.stall_s
+        still_s = time.monotonic() - self._progress_at
+        if not self.is_open or still_s < stall_s / 2 or self._transactions is None:
+            return
+        try:
+            end = await self._in_thread(self._transactions.log_end)
+        except KafkaException as error:
+            log.warning("partition %d: %s", self.number, error_of(error).str())
+            return
+        if end <= self._next and (self._commit is None or self._commit.done()):
+            self._progress_at = time.monotonic()
+        elif still_s >= stall_s:
+            die(
+                f"partition {self.number}: {end - self._next} records wait at offset {self._next} and nothing was "
+                f"committed for {still_s:.0f} s (SCORELINE_STALL_S)"
+            )
 
     async def close(self) -> None:
         """Let the running transaction end, then release producer and state; within the rebalance."""
@@ -158,6 +183,7 @@ class Partition:
             log.exception("opening partition %d", self.number)
             die(f"partition {self.number} cannot be opened: {error!r}")
         self._fed_until = 0.0
+        self._progress_at = time.monotonic()
         self.is_open = True
         self._context.on_change()
         log.info("partition %d open at offset %d after %.2f s", self.number, self._next, time.monotonic() - started)
@@ -168,7 +194,7 @@ class Partition:
         offset = self._transactions.open(self._is_closed)
         if self._state is None:
             folder = context.settings.state_dir / context.topics.raw.name / str(self.number)
-            self._state = State(folder, context.changelog_identity)
+            self._state = State(folder, context.changelog_identity, context.settings.state_horizon_days)
         restore(context.settings, context.topics.changelog.name, self.number, self._state, self._is_closed)
         return offset
 
@@ -188,6 +214,10 @@ class Partition:
             await self._in_thread(context.configs.catch_up)
         verdicts = judge_all(events, context.configs.configs)
         outcome = settle(context.topics.raw.name, self.number, records, verdicts, state.look_up)
+        flood = self._breaker.flood(records[0].offset, records[-1].offset, len(records), outcome.rejected)
+        if flood is not None:
+            self._stop_for_flood(flood)
+            return
 
         await self._committed()
         if not self.is_open:
@@ -206,6 +236,7 @@ class Partition:
             die(f"partition {self.number}: transaction stuck for {COMMIT_DEADLINE_S:.0f} s")
         error = commit.exception()
         if error is None:
+            self._progress_at = time.monotonic()
             self._context.counts.add(records, outcome)
         elif isinstance(error, KafkaException):
             self._reopen(error_of(error))
@@ -246,8 +277,22 @@ class Partition:
         log.warning("partition %d: transaction failed (%s); opening anew", self.number, error.str())
         self.is_open = False
         self._context.on_change()
-        if not self._closed:
+        if not self._closed and not self._stopped_by_flood:
             self.start()
+
+    def _stop_for_flood(self, flood: str) -> None:
+        """The partition stays assigned and closed, the others go on; lag and the missing ready file tell."""
+        self._stopped_by_flood = True
+        self.is_open = False
+        self._context.on_change()
+        log.critical(
+            "partition %d of %s stopped at offset %d: %s. Mend the sender, or raise the limit to let them be "
+            "rejected; then start this worker again",
+            self.number,
+            self._context.topics.raw.name,
+            self._next,
+            flood,
+        )
 
     def _release(self) -> None:
         if self._transactions is not None:

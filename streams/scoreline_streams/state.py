@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,14 @@ class State:
     the state was built from; a state of another topic is deleted, never used.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
-        """Open or create the state in `folder`. One that cannot be opened or belongs to another topic is rebuilt."""
+    def __init__(self, folder: Path, identity: str, horizon_days: int | None = None) -> None:
+        """Open or create the state in `folder`. One that cannot be opened or belongs to another topic is rebuilt.
+
+        An id is remembered for `horizon_days` at least, None: for ever. Older ones vanish when RocksDB compacts the
+        file that holds them, which costs nothing per event.
+        """
         self._folder = folder
+        self._ttl_s = 0 if horizon_days is None else horizon_days * 24 * 60 * 60
         self._identity = identity.encode()
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue] (a property; the stub is wrong)
@@ -83,7 +88,8 @@ class State:
         blocks.set_bloom_filter(_BLOOM_BITS, False)
         blocks.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
         options.set_block_based_table_factory(blocks)
-        return Rdict(str(self._folder), options)
+        # also for ever (0): values then have the same form on disk, so that the horizon can be changed
+        return Rdict(str(self._folder), options, access_type=AccessType.with_ttl(self._ttl_s))
 
     def _read_meta(self) -> bool:
         meta = cast("bytes | None", self._db.get(_META_KEY))

@@ -91,9 +91,15 @@ class Transactions:
 
     def log_start(self) -> int:
         """The lowest offset that the raw partition still holds. Raises KafkaException."""
+        return self._watermarks()[0]
+
+    def log_end(self) -> int:
+        """The offset that the next raw record will get. Raises KafkaException."""
+        return self._watermarks()[1]
+
+    def _watermarks(self) -> tuple[int, int]:
         raw = TopicPartition(self._topics.raw.name, self.partition)
-        low, _ = self._member.get_watermark_offsets(raw, timeout=CALL_TIMEOUT_S)
-        return low
+        return self._member.get_watermark_offsets(raw, timeout=CALL_TIMEOUT_S)
 
     def begin(self, outcome: Outcome) -> None:
         """Open a transaction and hand everything the batch writes to librdkafka. Raises KafkaException."""

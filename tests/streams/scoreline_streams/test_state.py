@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from rocksdict import AccessType, Options, Rdict
 
 from scoreline.errors import StateError
 from scoreline_streams.changelog import ENTRIES_MAX, pack, unpack
 from scoreline_streams.deduplicate import OFFSET_MAX, first_offset, id_hash, pack_seen, same_content
 from scoreline_streams.state import State
+from tests.support import eventually
 
 A, B, C = (id_hash(name) for name in (b"a", b"b", b"c"))
 SEEN = pack_seen(41, b"content1")
@@ -47,6 +50,27 @@ def test_state_of_another_topic_is_not_used(tmp_path: Path) -> None:
     assert other.look_up([A]) == [None]
     assert other.changelog_next == 0
     other.close()
+
+
+def test_horizon_forgets_old_ids_and_can_be_changed(tmp_path: Path) -> None:
+    """RocksDB drops expired entries when it compacts; for ever keeps them; both have one form on disk."""
+    days = 10
+    state = State(tmp_path / "0", "topic-1", days)
+    state.write({A: SEEN})
+    assert state.look_up([A]) == [SEEN]
+    state.close()
+    forever = State(tmp_path / "0", "topic-1", None)
+    assert forever.look_up([A]) == [SEEN]
+    forever.close()
+    options = Options(raw_mode=True)
+    short = Rdict(str(tmp_path / "0"), options, access_type=AccessType.with_ttl(1))
+    written = time.monotonic()
+    eventually(lambda: time.monotonic() - written > 2.0, "older than the horizon of a second")
+    short.compact_range(None, None)
+    short.close()
+    again = State(tmp_path / "0", "topic-1", days)
+    assert again.look_up([A]) == [None]
+    again.close()
 
 
 def test_corrupt_state_is_rebuilt(tmp_path: Path) -> None:

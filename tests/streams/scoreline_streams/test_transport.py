@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import time
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
+from scoreline.settings import Settings
 from scoreline_streams.partition import FED_S_MAX, Context, Partition
 from scoreline_streams.transport import BATCH_BYTES_MAX, Batch, BatchApp, split
 from tests.streams.scoreline_streams.test_batch import Record
@@ -50,7 +52,7 @@ def test_partition_is_not_fetched_again_before_its_batch_is_under_way(monkeypatc
     """Else small batches pile up while a transaction commits; one lost on its way is not waited for forever."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    partition = Partition(0, cast(Context, None))
+    partition = Partition(0, cast(Context, SimpleNamespace(settings=Settings())))
     assert not partition.is_hungry
     partition.is_open = True
     assert partition.is_hungry

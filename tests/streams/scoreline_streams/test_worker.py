@@ -164,6 +164,24 @@ def test_two_workers_share_the_partitions(settings: Settings, topics: Topics, tm
     assert len(ids) == len(set(ids)) == 6000
 
 
+def test_flood_of_rejections_stops_its_partition_loudly(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """One partition full of broken records stops and says why; the others go on, and the dead letters stay few."""
+    careful = settings.model_copy(update={"reject_run_max": 50, "batch_events_max": 20})
+    with Running(careful, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, ((b"default/same-key", b"{broken") for _ in range(500)))
+        eventually(lambda: "rejections in a row (SCORELINE_REJECT_RUN_MAX=50)" in running.log, "the partition stops")
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(200)))
+        flooded = read_topic(settings, topics.rejected.name)[0].partition()
+        expected = {m.value() for m in read_topic(settings, topics.raw.name) if m.partition() != flooded}
+        eventually(
+            lambda: len(read_topic(settings, topics.enriched.name)) == len(expected), "other partitions are processed"
+        )
+        assert not running.ready_file.exists()
+        assert "malformed_json" in running.log
+    assert len(read_topic(settings, topics.rejected.name)) < 50
+
+
 def test_missing_topic_is_an_error(settings: Settings, tmp_path: Path) -> None:
     """Not an idle worker: it says which topics are missing and how they are made, and ends with status 1."""
     with Running(settings, tmp_path, "worker") as running:
