@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -20,12 +21,15 @@ from scoreline.events import SCHEMA_VERSION, ScoreEvent
 from scoreline.kafka import client_options
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings, load_settings
+from scoreline.spool import Segment, Spool
 from scoreline.topics import RAW_BYTES_MAX, declare_topics, record_key
 from scoreline.validation import check
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
+NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
+"""Errors of a record that no later attempt can mend."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -38,6 +42,8 @@ class Delivery:
     acknowledged: int = 0
     failed: int = 0
     """Given up by the producer; each is logged with its id."""
+    recovered: int = 0
+    """Acknowledged now, emitted by a process that ended before; not among the others."""
 
 
 class Client:
@@ -57,6 +63,8 @@ class Client:
             if (value := getattr(self.settings, name)) is not None
         }
         self._closed = threading.Event()
+        spool_dir = self.settings.spool_dir
+        self._spool = None if spool_dir is None else Spool(spool_dir, self.settings.spool_bytes_max)
         self._producer = Producer(
             client_options(
                 self.settings,
@@ -134,12 +142,15 @@ class Client:
 
     def send(self, key: bytes, record: bytes) -> None:
         """Send a raw record as it is, unchecked. Raises QueueFull."""
+        segment = None if self._spool is None else self._spool.add(key, record)
         deadline = time.monotonic() + self.settings.queue_wait_s
         while True:
             try:
-                self._producer.produce(self._topic, record, key, on_delivery=self._delivered)
+                self._producer.produce(self._topic, record, key, on_delivery=partial(self._delivered, segment))
             except BufferError as error:
                 if time.monotonic() > deadline:
+                    if segment is not None:
+                        segment.settled()
                     raise QueueFull(
                         f"{self.settings.queue_events_max} scores wait for Kafka at {self.settings.kafka}; raise "
                         "SCORELINE_QUEUE_EVENTS_MAX or SCORELINE_QUEUE_WAIT_S, or bring the broker back"
@@ -154,13 +165,21 @@ class Client:
         return self._producer.flush(self.settings.flush_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:
-        """Flush and end. Raises KafkaUnavailable when events are left that the broker did not take in time."""
+        """Flush and end. Raises KafkaUnavailable when events are left that the broker did not take in time.
+
+        With a spool they stay there for the next start instead, and a warning says so.
+        """
         unsent = self.flush()
         self._closed.set()
         self._poller.join(POLL_S * 10)
         self._producer.purge()
         self._producer.close()
-        if unsent:
+        if self._spool is not None:
+            self._spool.seal()
+            self._spool.release()
+            if unsent:
+                log.warning("%d scores wait in %s for the next start", unsent, self.settings.spool_dir)
+        elif unsent:
             raise KafkaUnavailable(
                 f"{unsent} scores were not acknowledged within {self.settings.flush_s} s (SCORELINE_FLUSH_S) and are "
                 f"lost with this process; is Kafka at {self.settings.kafka} up?"
@@ -175,11 +194,40 @@ class Client:
         self.close()
 
     def _poll(self) -> None:
-        """Serve delivery reports while the caller emits nothing."""
+        """Serve delivery reports while the caller emits nothing; first send what earlier processes left."""
+        if self._spool is not None:
+            for segment in self._spool.orphans():
+                self._recover(segment)
         while not self._closed.is_set():
             self._producer.poll(POLL_S)
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+    def _recover(self, segment: Segment) -> None:
+        records = 0
+        for key, record in segment.records():
+            segment.expect()
+            while not self._closed.is_set():
+                try:
+                    self._producer.produce(self._topic, record, key, on_delivery=partial(self._recovered, segment))
+                except BufferError:
+                    self._producer.poll(POLL_S)
+                else:
+                    records += 1
+                    break
+        if not self._closed.is_set():
+            segment.seal()
+        log.info("sending %d scores that %s still held", records, segment.path)
+
+    def _recovered(self, segment: Segment, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.delivery.recovered += 1
+        else:
+            log.error("score %r was not delivered and stays in %s: %s", message.key(), segment.path, error.str())
+        if error is None or error.code() in NEVER_TAKEN:
+            segment.settled()
+
+    def _delivered(self, segment: Segment | None, error: KafkaError | None, message: Message) -> None:
+        if segment is not None and (error is None or error.code() in NEVER_TAKEN):
+            segment.settled()
         if error is None:
             self.delivery.acknowledged += 1
             return

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Scores the client holds for the broker before it makes the caller wait."""
     queue_wait_s: Seconds = 30.0
     """How long a caller waits for room in a full queue before `QueueFull`."""
+    spool_dir: Path | None = None
+    """Folder where unacknowledged scores also stand on disk: what a dying process leaves, the next start delivers."""
+    spool_bytes_max: int = Field(1 << 30, ge=1 << 20)
+    """Unacknowledged bytes in the spool before emitting raises `QueueFull`."""
     flush_s: Seconds = 30.0
     """How long the client waits at exit for the broker's acknowledgements."""
 
