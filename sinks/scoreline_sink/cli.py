@@ -1,0 +1,48 @@
+"""The commands `scoreline sink` and `scoreline migrate`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import asdict
+
+from scoreline.commands.options import Json
+from scoreline.commands.terminal import print_json
+from scoreline.settings import load_settings
+
+
+def sink() -> None:
+    """Move scores.enriched and scores.rejected into ClickHouse, each record once, until SIGTERM or Ctrl-C.
+
+    Run as many as there are partitions to share; each takes its part. It waits for Kafka and ClickHouse as long as
+    they are away, and stops with an error when a topic or the schema is missing (`scoreline topics`,
+    `scoreline migrate`) or a record cannot be stored. Killed at any moment, the next start finishes what was planned,
+    without losing or doubling a row.
+
+    Settings that matter here: SCORELINE_KAFKA, SCORELINE_CLICKHOUSE_*, SCORELINE_INSERT_ROWS_MAX,
+    SCORELINE_INSERT_LINGER_S, SCORELINE_INSTANCE_ID, SCORELINE_READY_FILE.
+    """
+    from scoreline_sink.main import run
+
+    run(load_settings())
+
+
+def migrate(*, as_json: Json = False) -> None:
+    """Create the ClickHouse database, and bring its tables up to this release.
+
+    Waits for ClickHouse. Run it before the sink and before every upgrade; where nothing is missing it changes nothing.
+
+    Parameters
+    ----------
+    as_json
+        Print {"server", "database", "version", "applied"}: the version of the schema now, and the migrations that
+        this run applied.
+    """
+    from scoreline_sink.schema import migrate as apply
+
+    done = apply(load_settings(), threading.Event())
+    if as_json:
+        print_json(asdict(done))
+        return
+    what = f"applied {', '.join(done.applied)}" if done.applied else "nothing to do"
+    sys.stdout.write(f"{done.database} at {done.server}: {what}; schema version {done.version}\n")

@@ -1,0 +1,174 @@
+"""ClickHouse as the sink needs it: one insert, one probe, over HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, cast
+
+import clickhouse_connect
+from clickhouse_connect.driver import httputil
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from scoreline.settings import Settings
+from scoreline_sink.patience import patiently
+from scoreline_sink.plan import Range
+from scoreline_sink.server_errors import translate
+
+CONNECT_TIMEOUT_S = 5
+
+PINNED: Mapping[str, str | int] = {
+    # One insert is one block, so that each month of it is one part: all or nothing, and one entry in the dedup log.
+    "async_insert": 0,
+    "max_insert_block_size": 1_000_000,
+    "max_insert_block_size_bytes": 0,
+    "min_insert_block_size_rows": 0,
+    "min_insert_block_size_bytes": 0,
+    "max_insert_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "input_format_max_block_size_bytes": 0,
+    "input_format_max_block_wait_ms": 0,
+    "input_format_connection_handling": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
+    # A row is taken as it is or refused, never dropped or half read.
+    "input_format_allow_errors_num": 0,
+    "input_format_allow_errors_ratio": 0,
+    "input_format_json_ignore_unnecessary_fields": 0,
+    "date_time_input_format": "best_effort",
+    # null and absent are the column's default; a field of a later release must not stop this one.
+    "input_format_null_as_default": 1,
+    "input_format_defaults_for_omitted_fields": 1,
+    "input_format_skip_unknown_fields": 1,
+    # metadata: any JSON becomes text.
+    "input_format_json_read_numbers_as_strings": 1,
+    "input_format_json_read_bools_as_strings": 1,
+    "input_format_json_read_objects_as_strings": 1,
+    "input_format_json_read_arrays_as_strings": 1,
+}
+"""Settings sent with every insert, whatever the server's or the user's profile says."""
+
+
+_driver: Any = clickhouse_connect  # its types are partly unknown
+
+
+def server_of(settings: Settings) -> str:
+    """`host:port`, as messages name it."""
+    return f"{settings.clickhouse_host}:{settings.clickhouse_port}"
+
+
+class ClickHouse:
+    """One connection. Not for two inserts at the same time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect. Raises ClickHouseUnavailable, or SettingsError when the user is not let in."""
+        self.server = server_of(settings)
+        self.database = settings.clickhouse_database
+        try:
+            self._client = _driver.get_client(
+                host=settings.clickhouse_host,
+                port=settings.clickhouse_port,
+                username=settings.clickhouse_user,
+                password=settings.clickhouse_password.get_secret_value(),
+                secure=settings.clickhouse_secure,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                send_receive_timeout=max(1, round(settings.insert_timeout_s)),
+                autogenerate_session_id=False,
+                query_retries=0,
+                compress=False,
+                pool_mgr=cast(Any, httputil).get_pool_manager(retries=0),
+            )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise translate(error, self.server) from error
+        # A hidden second attempt would be answered "ok" for a part that the first one may not have left behind.
+        self._client.http_retries = 0
+        self.pinned = {name: value for name, value in PINNED.items() if name in self._client.server_settings}
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """Rows of a query, as tuples; `{name:Type}` in it stands for a parameter. Raises as `translate` says."""
+        try:
+            return self._client.query(sql, parameters=dict(parameters or {})).result_rows
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise translate(error, self.server) from error
+
+    def insert(self, table: str, columns: Sequence[str] | None, fmt: str, body: bytes, token: str) -> None:
+        """Send one insert once. Raises as `translate` says; then it may have happened or not.
+
+        Its query id is its token: while an earlier attempt still runs on the server, a second one is refused.
+        """
+        try:
+            self._client.raw_insert(
+                f"{self.database}.{table}",
+                column_names=columns,
+                # The driver repeats a request by itself only if its body is bytes.
+                insert_block=memoryview(body),
+                fmt=fmt,
+                settings={
+                    **self.pinned,
+                    "insert_deduplication_token": token,
+                    "query_id": f"{self.database}:{token}",
+                    "wait_end_of_query": "1",
+                },
+            )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise translate(error, self.server) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that a lane fills, and the form of its rows."""
+
+    clickhouse: ClickHouse
+    name: str
+    fmt: str
+    separator: bytes
+    columns: tuple[str, ...] | None
+
+    def insert(self, rows: Sequence[bytes], token: str) -> None:
+        """Send these rows as one insert, once. Raises as `ClickHouse.insert`."""
+        self.clickhouse.insert(self.name, self.columns, self.fmt, self.separator.join(rows), token)
+
+    def present(self, ranges: Sequence[Range]) -> list[tuple[int, int]]:
+        """(partition, offset) of every row that the table holds in these ranges; one that is there twice, twice."""
+        conditions = " OR ".join(
+            f"(src_partition = {r.partition} AND src_offset BETWEEN {r.first} AND {r.last})" for r in ranges
+        )
+        return self.clickhouse.query(
+            f"SELECT src_partition, src_offset FROM {self.clickhouse.database}.{self.name} WHERE {conditions}"
+        )
+
+    def highest(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Partition → highest offset that the table holds of it; absent where it holds none."""
+        rows = self.clickhouse.query(
+            f"SELECT src_partition, max(src_offset) FROM {self.clickhouse.database}.{self.name} "
+            "WHERE src_partition IN {partitions:Array(UInt16)} GROUP BY src_partition",
+            {"partitions": sorted(partitions)},
+        )
+        return dict(rows)
+
+
+def scores_table(clickhouse: ClickHouse) -> Table:
+    """The table of enriched scores; its rows are lines of JSON."""
+    return Table(clickhouse, "scores", "JSONEachRow", b"\n", None)
+
+
+def rejected_scores_table(clickhouse: ClickHouse, columns: tuple[str, ...]) -> Table:
+    """The table of rejected records; its rows are RowBinary, for any bytes."""
+    return Table(clickhouse, "rejected_scores", "RowBinary", b"", columns)
+
+
+def await_clickhouse(settings: Settings, cancelled: Event) -> ClickHouse:
+    """Connect once the server answers; says every few seconds what is waited for.
+
+    Raises SettingsError when it does not let the user in, ClickHouseUnavailable when cancelled.
+    """
+    # They log every failed attempt with its URL; what matters of it is in the error.
+    for library in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    return patiently(lambda: ClickHouse(settings), cancelled)

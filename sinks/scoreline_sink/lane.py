@@ -1,0 +1,222 @@
+"""One topic into one table: reads, plans and commits in one thread, inserts in another.
+
+A batch goes through four steps. Its plan is committed with the offsets of its first records (1). It is inserted (2)
+while the next one is read. One commit then ends it, with the offsets behind its last records, and announces the next
+(3, 1). A crash before 1 leaves nothing; after 1, whoever gets a partition finds the plan in the commit metadata, reads
+the records again and settles them (`recovery`); after 3 it is the next plan's turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from threading import Event
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from scoreline.errors import KafkaUnavailable, RetryableError
+from scoreline.settings import Settings
+from scoreline_sink.buffer import Buffer
+from scoreline_sink.clickhouse import Table
+from scoreline_sink.consuming import beginning, check, commit, committed, member_options, take
+from scoreline_sink.flight import Flight
+from scoreline_sink.patience import Patience
+from scoreline_sink.plan import Sealed, encode
+from scoreline_sink.progress import Progress
+from scoreline_sink.recovery import ToRow, read_handover, recover
+from scoreline_sink.settle import store
+
+log = logging.getLogger(__name__)
+
+TAKE_ROWS_MAX = 10_000
+IDLE_WAIT_S = 0.5
+FLIGHT_WAIT_S = 0.01
+"""How long a read may wait while an insert runs: its end is not to wait much longer."""
+PAUSE_AFTER_S = 2.0
+"""How long a lane with a full buffer waits for the insert before it pauses and only polls for rebalances.
+
+Pausing throws away what librdkafka has fetched and costs most of a second: right in an outage, wrong in a backlog.
+"""
+LAND_S = 8.0
+"""How long a rebalance or the end of the process waits for the insert in flight."""
+IDLE_COMMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From which topic, as which group, into which table, and how a record becomes a row."""
+
+    topic: str
+    group: str
+    table: Table
+    to_row: ToRow
+
+
+class Lane:
+    """Everything below is called from the thread that calls `run`; only `ready` and `stopped` cross threads."""
+
+    def __init__(self, route: Route, settings: Settings, stopped: Event) -> None:
+        self.topic = route.topic
+        self.ready = Event()
+        """Set once the first assignment is recovered."""
+        self._route, self._settings, self._stopped = route, settings, stopped
+        self._consumer = Consumer({**member_options(settings, route.group), "error_cb": self._on_error, "log_level": 2})
+        self._buffer = Buffer(settings.insert_rows_max, settings.insert_linger_s)
+        self._flight: Flight | None = None
+        self._done: dict[int, int] = {}
+        """Owned partition → committed offset."""
+        self._read_to: dict[int, int] = {}
+        """Owned partition → offset behind its last record or control record; known when it was read to its end."""
+        self._paused = False
+        self._idle_commit_at = 0.0
+        self._progress = Progress(route.topic)
+
+    def run(self) -> None:
+        """Move rows until stopped, then finish what is in flight. Raises what ends a lane: any PermanentError."""
+        commits = Patience(self._stopped)
+        try:
+            self._consumer.subscribe(
+                [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._stopped.is_set():
+                self._read()
+                try:
+                    self._advance()
+                except KafkaUnavailable as error:
+                    commits.wait(error)
+                else:
+                    commits.over()
+                self._progress.report(self._lag)
+            self._let_go()
+        except RetryableError as error:
+            if not self._stopped.is_set():
+                raise
+            log.warning("%s: stopped while waiting; the next start settles what is planned: %s", self.topic, error)
+        finally:
+            self._abandon()
+            self._consumer.close()
+
+    def _read(self) -> None:
+        room = self._buffer.room
+        if room == 0 and not self._paused and self._flight is not None and self._flight.landed(PAUSE_AFTER_S):
+            return
+        if (room == 0) is not self._paused:
+            (self._consumer.pause if room == 0 else self._consumer.resume)(self._consumer.assignment())
+            self._paused = room == 0
+        now = time.monotonic()
+        for message in take(self._consumer, min(room, TAKE_ROWS_MAX) or 1, self._wait_s(now)):
+            error, partition, offset = message.error(), message.partition(), message.offset()
+            if error is not None:
+                self._on_event(error, partition, offset)
+            elif partition in self._done and offset is not None:
+                row = self._route.to_row(partition, offset, message)
+                self._buffer.add(partition, offset, row, message.value() or b"", now)
+
+    def _wait_s(self, now: float) -> float:
+        if self._flight is not None and not self._flight.over:
+            return FLIGHT_WAIT_S
+        return min(IDLE_WAIT_S, self._buffer.wait_s(now))
+
+    def _advance(self) -> None:
+        """The next step of the protocol, if it is time for one. Nothing changes when the commit fails."""
+        flight, now = self._flight, time.monotonic()
+        if flight is not None and not flight.landed(0):
+            return
+        due = self._buffer.due(now)
+        if due is not None:
+            self._commit(flight, due)
+            self._flight = Flight(due.plan.ends, due.plan.rows).start(
+                lambda cancelled: store(self._route.table, due, due.plan.token(self.topic), cancelled)
+            )
+            self._buffer.pop()
+        elif flight is not None and not self._buffer.rows:
+            self._commit(flight, None)
+            self._flight = None
+        elif flight is None and now >= self._idle_commit_at:
+            self._commit_ends()
+            self._idle_commit_at = now + IDLE_COMMIT_S
+
+    def _commit(self, landed: Flight | None, planned: Sealed | None) -> None:
+        """End the plan that has landed and announce the next, in one commit."""
+        offsets: dict[int, tuple[int, str]] = {}
+        if landed is not None:
+            held = self._buffer.partitions()
+            for partition, end in landed.ends.items():
+                offsets[partition] = (end if partition in held else max(end, self._read_to.get(partition, 0)), "")
+        if planned is not None:
+            metadata = encode(planned.plan)
+            offsets |= {r.partition: (r.first, metadata) for r in planned.plan.ranges}
+        self._send(offsets)
+        if landed is not None:
+            self._progress.stored(landed.rows)
+            self.ready.set()
+
+    def _commit_ends(self) -> None:
+        """Behind the last row stand control records of its transaction: an idle partition's lag is to be 0."""
+        held = self._buffer.partitions()
+        self._send({p: (end, "") for p, end in self._read_to.items() if p not in held and end > self._done.get(p, end)})
+
+    def _send(self, offsets: dict[int, tuple[int, str]]) -> None:
+        offsets = {partition: at for partition, at in offsets.items() if partition in self._done}
+        if offsets:
+            commit(self._consumer, self.topic, offsets)
+            self._done |= {partition: offset for partition, (offset, _) in offsets.items()}
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        route = self._route
+        partitions = sorted(tp.partition for tp in assigned)
+        handover = read_handover(
+            committed(consumer, route.topic, partitions, self._stopped),
+            lambda partition: beginning(consumer, route.topic, partition, self._stopped),
+        )
+        log.info("%s: assigned partitions %s, %d plans to settle", route.topic, partitions, len(handover.plans))
+        self._done = dict(handover.starts)
+        consumer.assign([TopicPartition(route.topic, p, offset) for p, offset in handover.starts.items()])
+        self._paused = False
+        self._flight = Flight(handover.ends, 0).start(
+            lambda cancelled: recover(self._settings, route.topic, route.table, route.to_row, handover, cancelled)
+        )
+
+    def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
+        self._let_go()
+
+    def _on_lost(self, _consumer: Consumer, _lost: list[TopicPartition]) -> None:
+        log.warning("%s: partitions lost, their next owner settles what is planned", self.topic)
+        self._abandon()
+
+    def _let_go(self) -> None:
+        """Finish and commit what is in flight, drop what is not planned yet."""
+        flight = self._flight
+        try:
+            if flight is not None and flight.landed(LAND_S):
+                self._commit(flight, None)
+        except KafkaUnavailable as error:
+            log.warning("%s: stored but not committed, the next owner settles it: %s", self.topic, error)
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Forget everything. An insert that still runs is harmless: its plan is committed, its token known."""
+        if self._flight is not None:
+            self._flight.cancelled.set()
+        self._flight = None
+        self._buffer.clear()
+        self._done, self._read_to = {}, {}
+
+    def _on_event(self, error: KafkaError, partition: int | None, offset: int | None) -> None:
+        if error.code() != KafkaError._PARTITION_EOF:
+            check(error, self.topic)
+        elif partition is not None and offset is not None:
+            self._read_to[partition] = offset
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._progress.trouble(error.str())
+
+    def _lag(self) -> int:
+        """Records between what is committed and the end of the owned partitions, control records included."""
+        lag = 0
+        for partition, done in self._done.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+            lag += max(0, high - done)
+        return lag

@@ -1,0 +1,79 @@
+-- Views for people. Each is written on the expression of a projection of `scores`, so that it reads the rollup and not
+-- the rows. A filter on the bucket column keeps that; one on the raw timestamp belongs to `scores` itself.
+CREATE VIEW IF NOT EXISTS scores_by_minute
+(
+    project LowCardinality(String) COMMENT 'Tenant',
+    name LowCardinality(String) COMMENT 'What was judged',
+    data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
+    minute DateTime('UTC') COMMENT 'Start of the minute of the judged time',
+    scores UInt64 COMMENT 'Scores',
+    value_count UInt64 COMMENT 'Scores with a value',
+    value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
+    value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
+    value_min Nullable(Float64) COMMENT 'Smallest value; NULL without one',
+    value_max Nullable(Float64) COMMENT 'Largest value; NULL without one',
+    value_mean Nullable(Float64) COMMENT 'Mean of the values; NULL without one. Across rows take sum(value_sum) / sum(value_count)',
+    normalized_count UInt64 COMMENT 'Scores with a normalized value',
+    normalized_sum Nullable(Float64) COMMENT 'Sum of the normalized values; NULL without one'
+)
+AS SELECT
+    project, name, data_type, toStartOfMinute(timestamp) AS minute,
+    count() AS scores,
+    count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
+    min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
+    count(normalized) AS normalized_count, sum(normalized) AS normalized_sum
+FROM scores
+GROUP BY project, name, data_type, minute
+COMMENT 'Scores by minute of the judged time';
+
+CREATE VIEW IF NOT EXISTS scores_by_hour
+(
+    project LowCardinality(String) COMMENT 'Tenant',
+    name LowCardinality(String) COMMENT 'What was judged',
+    data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
+    hour DateTime('UTC') COMMENT 'Start of the hour of the judged time',
+    scores UInt64 COMMENT 'Scores',
+    value_count UInt64 COMMENT 'Scores with a value',
+    value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
+    value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
+    value_min Nullable(Float64) COMMENT 'Smallest value; NULL without one',
+    value_max Nullable(Float64) COMMENT 'Largest value; NULL without one',
+    value_mean Nullable(Float64) COMMENT 'Mean of the values; NULL without one. Across rows take sum(value_sum) / sum(value_count)',
+    normalized_count UInt64 COMMENT 'Scores with a normalized value',
+    normalized_sum Nullable(Float64) COMMENT 'Sum of the normalized values; NULL without one'
+)
+AS SELECT
+    project, name, data_type, toStartOfHour(timestamp) AS hour,
+    count() AS scores,
+    count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
+    min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
+    count(normalized) AS normalized_count, sum(normalized) AS normalized_sum
+FROM scores
+GROUP BY project, name, data_type, hour
+COMMENT 'Scores by hour of the judged time';
+
+CREATE VIEW IF NOT EXISTS scores_by_day
+(
+    project LowCardinality(String) COMMENT 'Tenant',
+    name LowCardinality(String) COMMENT 'What was judged',
+    data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
+    day DateTime('UTC') COMMENT 'Start of the day of the judged time',
+    scores UInt64 COMMENT 'Scores',
+    value_count UInt64 COMMENT 'Scores with a value',
+    value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
+    value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
+    value_min Nullable(Float64) COMMENT 'Smallest value; NULL without one',
+    value_max Nullable(Float64) COMMENT 'Largest value; NULL without one',
+    value_mean Nullable(Float64) COMMENT 'Mean of the values; NULL without one. Across rows take sum(value_sum) / sum(value_count)',
+    normalized_count UInt64 COMMENT 'Scores with a normalized value',
+    normalized_sum Nullable(Float64) COMMENT 'Sum of the normalized values; NULL without one'
+)
+AS SELECT
+    project, name, data_type, toStartOfDay(timestamp) AS day,
+    count() AS scores,
+    count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
+    min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
+    count(normalized) AS normalized_count, sum(normalized) AS normalized_sum
+FROM scores
+GROUP BY project, name, data_type, day
+COMMENT 'Scores by day of the judged time';

@@ -1,0 +1,56 @@
+-- Every rejected record with its original bytes, why it was rejected, and where it came from.
+CREATE TABLE IF NOT EXISTS rejected_scores
+(
+    rejected_at DateTime64(3, 'UTC') COMMENT 'Kafka timestamp of the rejected record' CODEC(Delta(8), ZSTD(1)),
+    reason LowCardinality(String) COMMENT 'Why, one of the contract''s reasons; empty: the record says none' CODEC(ZSTD(1)),
+    detail String COMMENT 'What was found and what was expected' CODEC(ZSTD(1)),
+    stage LowCardinality(String) COMMENT 'Where on its way it was rejected' CODEC(ZSTD(1)),
+    project LowCardinality(String) COMMENT 'Tenant by the key, else by the value; empty: not readable' CODEC(ZSTD(1)),
+    score_id String COMMENT 'Id by the key, else by the value; empty: not readable' CODEC(ZSTD(1)),
+    name LowCardinality(String) COMMENT 'What was judged, by the value; empty: not readable' CODEC(ZSTD(1)),
+    key Nullable(String) COMMENT 'Original key, byte for byte' CODEC(ZSTD(1)),
+    value Nullable(String) COMMENT 'Original value, byte for byte; NULL: a tombstone' CODEC(ZSTD(1)),
+    headers Array(Tuple(name String, value Nullable(String))) COMMENT 'Original headers in order, values byte for byte' CODEC(ZSTD(1)),
+    raw_topic LowCardinality(String) COMMENT 'Topic of the raw record; empty: the record says none' CODEC(ZSTD(1)),
+    raw_partition UInt16 COMMENT 'Partition of the raw record' CODEC(T64, ZSTD(1)),
+    raw_offset UInt64 COMMENT 'Offset of the raw record' CODEC(T64, ZSTD(1)),
+    raw_timestamp DateTime64(3, 'UTC') COMMENT 'Kafka timestamp of the raw record' CODEC(Delta(8), ZSTD(1)),
+    src_partition UInt16 COMMENT 'Partition of the row''s record in scores.rejected' CODEC(T64, ZSTD(1)),
+    src_offset UInt64 COMMENT 'Offset of the row''s record in scores.rejected' CODEC(T64, ZSTD(1)),
+    inserted_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When ClickHouse took the row' CODEC(Delta(8), ZSTD(1)),
+
+    INDEX src_coordinates (src_partition, src_offset) TYPE minmax GRANULARITY 1,
+    INDEX score_ids score_id TYPE bloom_filter(0.01) GRANULARITY 1,
+
+    PROJECTION by_hour
+    (
+        SELECT project, reason, name, toStartOfHour(rejected_at), count(), max(rejected_at)
+        GROUP BY project, reason, name, toStartOfHour(rejected_at)
+    ),
+    PROJECTION by_src_partition
+    (
+        SELECT src_partition, count(), min(src_offset), max(src_offset)
+        GROUP BY src_partition
+    )
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(rejected_at)
+ORDER BY (project, reason, rejected_at, score_id)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Every rejected record, once';
+
+CREATE VIEW IF NOT EXISTS rejections_by_hour
+(
+    project LowCardinality(String) COMMENT 'Tenant; empty: not readable',
+    reason LowCardinality(String) COMMENT 'Why',
+    name LowCardinality(String) COMMENT 'What was judged; empty: not readable',
+    hour DateTime('UTC') COMMENT 'Start of the hour of the rejection',
+    rejections UInt64 COMMENT 'Rejected records',
+    last_rejected_at DateTime64(3, 'UTC') COMMENT 'The latest of them'
+)
+AS SELECT
+    project, reason, name, toStartOfHour(rejected_at) AS hour,
+    count() AS rejections, max(rejected_at) AS last_rejected_at
+FROM rejected_scores
+GROUP BY project, reason, name, hour
+COMMENT 'Rejected records by hour';

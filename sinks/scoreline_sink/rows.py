@@ -1,0 +1,159 @@
+"""From the bytes of a record to the bytes of a row: pure, and the same whenever a record is read again.
+
+An enriched score is one line of JSONEachRow: its own JSON, with its coordinates spliced in front. A rejected record is
+one row of RowBinary, which takes any bytes as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from scoreline.errors import MalformedRecord
+from scoreline.rejections import PREFIX
+
+RecordHeaders = list[tuple[str, bytes | None]]
+
+TIMESTAMP_MAX_MS = 4_102_444_800_000
+"""2100-01-01, Unix milliseconds: what a timestamp is cut to, so that none makes a stray table partition."""
+NAME_CHARS_MAX = 200
+_OURS = PREFIX + "reason"
+_KEY = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})/(.{1,200})", re.DOTALL)
+_UINT16_MAX, _UINT64_MAX = 2**16 - 1, 2**64 - 1
+
+REJECTED_COLUMNS = (
+    "rejected_at",
+    "reason",
+    "detail",
+    "stage",
+    "project",
+    "score_id",
+    "name",
+    "key",
+    "value",
+    "headers",
+    "raw_topic",
+    "raw_partition",
+    "raw_offset",
+    "raw_timestamp",
+    "src_partition",
+    "src_offset",
+)
+"""Columns of `rejected_row`, in its order."""
+
+
+def score_row(partition: int, offset: int, value: bytes | None) -> bytes:
+    """Row of `scores`, from the value of an enriched record. Raises MalformedRecord for what is no JSON object."""
+    if value is None or not value.startswith(b'{"'):
+        raise MalformedRecord(
+            f"partition {partition} offset {offset}: the value is no compact JSON object; "
+            "only the worker may write to this topic"
+        )
+    return b'{"src_partition":%d,"src_offset":%d,%b' % (partition, offset, value[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record of `scores.rejected` as it was consumed."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: RecordHeaders
+
+
+def rejected_row(record: RejectedRecord) -> bytes:
+    """Row of `rejected_scores`, columns `REJECTED_COLUMNS`. Never fails: what cannot be read is empty or 0."""
+    original, verdict = split_headers(record.headers)
+    project, score_id, name = identify(record.key, record.value)
+    return b"".join(
+        (
+            _timestamp(record.timestamp_ms),
+            _string(verdict.get("reason", b"")),
+            _string(verdict.get("detail", b"")),
+            _string(verdict.get("stage", b"")),
+            _string(project.encode()),
+            _string(score_id.encode()),
+            _string(name.encode()),
+            _nullable(record.key),
+            _nullable(record.value),
+            _headers(original),
+            _string(verdict.get("topic", b"")),
+            _number(verdict.get("partition"), _UINT16_MAX).to_bytes(2, "little"),
+            _number(verdict.get("offset"), _UINT64_MAX).to_bytes(8, "little"),
+            _timestamp(_number(verdict.get("timestamp"), TIMESTAMP_MAX_MS)),
+            record.partition.to_bytes(2, "little"),
+            record.offset.to_bytes(8, "little"),
+        )
+    )
+
+
+def split_headers(headers: RecordHeaders) -> tuple[RecordHeaders, dict[str, bytes]]:
+    """The record's own headers, and the verdict that the worker appended behind them, without the prefix.
+
+    The last `scoreline.reason` begins the verdict: a record that came with such headers of its own keeps them.
+    """
+    begin = next((i for i in reversed(range(len(headers))) if headers[i][0] == _OURS), len(headers))
+    verdict = {name.removeprefix(PREFIX): value or b"" for name, value in headers[begin:]}
+    return headers[:begin], verdict
+
+
+def identify(key: bytes | None, value: bytes | None) -> tuple[str, str, str]:
+    """Project, score id and name of a rejected record as far as they can be read; empty where not."""
+    fields = _fields(value)
+    match = _KEY.fullmatch((key or b"").decode("utf-8", "replace"))
+    if match is not None and "\ufffd" not in match[2]:
+        return match[1], match[2], _text(fields, "name")
+    return _text(fields, "project"), _text(fields, "score_id"), _text(fields, "name")
+
+
+def _fields(value: bytes | None) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) and len(value) <= NAME_CHARS_MAX else ""
+
+
+def _number(text: bytes | None, limit: int) -> int:
+    if text is None or not text.isdigit() or len(text) > 20:
+        return 0
+    return min(int(text), limit)
+
+
+def _timestamp(milliseconds: int) -> bytes:
+    return min(max(milliseconds, 0), TIMESTAMP_MAX_MS).to_bytes(8, "little")
+
+
+def _headers(headers: RecordHeaders) -> bytes:
+    return _length(len(headers)) + b"".join(
+        _string(name.encode("utf-8", "surrogateescape")) + _nullable(value) for name, value in headers
+    )
+
+
+def _nullable(value: bytes | None) -> bytes:
+    return b"\x01" if value is None else b"\x00" + _string(value)
+
+
+def _string(value: bytes) -> bytes:
+    return _length(len(value)) + value
+
+
+def _length(number: int) -> bytes:
+    """RowBinary's LEB128."""
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
