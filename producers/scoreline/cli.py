@@ -28,6 +28,10 @@ COMMANDS = {
     "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
     "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
     "configs": ("scoreline.commands.configs:app", "Put and list score configs."),
+    "reconcile": (
+        "scoreline_sink.reconcile.cli:reconcile",
+        "Prove that every raw record is stored, duplicate or rejected, once.",
+    ),
     "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
     "migrate": ("scoreline_sink.cli:migrate", "Create or update the tables in ClickHouse."),
     "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from scoreline.commands.moments import moment_of
 from scoreline.commands.options import Json
 from scoreline.commands.terminal import print_json, print_table
 from scoreline.settings import load_settings
-from scoreline_analytics.questions import Question, Step, conditions_of, moment_of
+from scoreline_analytics.questions import Question, Step, conditions_of
 from scoreline_analytics.summary import FIGURES, Answer, Group, summary
 
 Format = Literal["table", "json", "csv"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from scoreline.errors import QueryError
@@ -35,9 +34,6 @@ DIMENSIONS = (
 METADATA = "metadata."
 """Prefix of a dimension inside a score's metadata."""
 GROUPS_MAX = 100_000
-
-_AGO = re.compile(r"([0-9]{1,9})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +72,6 @@ def require_dimension(dimension: str) -> None:
     """Raise QueryError, listing the dimensions, when this is none."""
     if dimension not in DIMENSIONS and not (dimension.startswith(METADATA) and dimension != METADATA):
         raise QueryError(f"no dimension {dimension!r}; there are {', '.join(DIMENSIONS)} and {METADATA}KEY")
-
-
-def moment_of(text: str, now: datetime) -> datetime:
-    """A point in time: so long before `now` (30s, 15m, 6h, 7d, 2w), a date (its start in UTC), or RFC 3339.
-
-    Raises QueryError.
-    """
-    if (ago := _AGO.fullmatch(text)) is not None:
-        try:
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        except OverflowError as error:
-            raise QueryError(f"{text} ago is before all dates") from error
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise QueryError(f"{text!r} is no point in time; give 7d, 2026-01-31 or 2026-01-31T12:00:00Z") from error
-    return moment.replace(tzinfo=UTC) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else moment
 
 
 def conditions_of(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -146,6 +146,10 @@ def test_published_evaluations_are_stored_and_aggregated_exactly(pipeline: Pipel
         pipeline.drain()
         check_clickhouse(pipeline, expected)
     assert expected.duplicates + sum(expected.rejected.values()) + len(expected.stored) == 2 * len(rows)
+    proof = json.loads(pipeline.run("reconcile", "--json"))
+    sums = {"raw": 2 * len(rows), "stored": len(expected.stored), "duplicate": expected.duplicates}
+    assert sums.items() <= proof.items()
+    assert (proof["rejected"], proof["ok"]) == (expected.rejected.total(), True)
     normalized = pipeline.ask(
         "SELECT countIf(normalized < 0 OR normalized > 1), countIf(normalized IS NULL) FROM scores"
     )

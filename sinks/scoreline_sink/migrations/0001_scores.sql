@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS scores
     CONSTRAINT one_row_per_record CHECK src_partition != 65535,
 
     INDEX src_coordinates (src_partition, src_offset) TYPE minmax GRANULARITY 1,
+    INDEX raw_coordinates (raw_partition, raw_offset) TYPE minmax GRANULARITY 1,
     INDEX score_ids score_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX trace_ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX session_ids session_id TYPE bloom_filter(0.01) GRANULARITY 1,

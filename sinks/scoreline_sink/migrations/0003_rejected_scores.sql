@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS rejected_scores
     inserted_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When ClickHouse took the row' CODEC(Delta(8), ZSTD(1)),
 
     INDEX src_coordinates (src_partition, src_offset) TYPE minmax GRANULARITY 1,
+    INDEX raw_coordinates (raw_partition, raw_offset) TYPE minmax GRANULARITY 1,
     INDEX score_ids score_id TYPE bloom_filter(0.01) GRANULARITY 1,
 
     PROJECTION by_hour
