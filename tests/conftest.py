@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ def _only_the_settings_of_a_test() -> None:
     """What the developer's shell has set must not reach a test."""
     for name in [name for name in os.environ if name.startswith("SCORELINE_")]:
         del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processes_hear_ctrl_c() -> None:
+    """A run in the background of a shell ignores SIGINT, and so would every process that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
