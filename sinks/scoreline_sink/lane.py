@@ -68,6 +68,8 @@ class Lane:
         """Owned partition → committed offset."""
         self._read_to: dict[int, int] = {}
         """Owned partition → offset behind its last record or control record; known when it was read to its end."""
+        self._doubtful = False
+        """Whether the last commit may have happened or not: then no other may overwrite what it announced."""
         self._paused = False
         self._idle_commit_at = 0.0
         self._progress = Progress(route.topic)
@@ -160,7 +162,9 @@ class Lane:
     def _send(self, offsets: dict[int, tuple[int, str]]) -> None:
         offsets = {partition: at for partition, at in offsets.items() if partition in self._done}
         if offsets:
+            self._doubtful = True
             commit(self._consumer, self.topic, offsets)
+            self._doubtful = False
             self._done |= {partition: offset for partition, (offset, _) in offsets.items()}
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -189,7 +193,7 @@ class Lane:
         """Finish and commit what is in flight, drop what is not planned yet."""
         flight = self._flight
         try:
-            if flight is not None and flight.landed(LAND_S):
+            if flight is not None and flight.landed(LAND_S) and not self._doubtful:
                 self._commit(flight, None)
         except KafkaUnavailable as error:
             log.warning("%s: stored but not committed, the next owner settles it: %s", self.topic, error)
@@ -203,11 +207,13 @@ class Lane:
         self._flight = None
         self._buffer.clear()
         self._done, self._read_to = {}, {}
+        self._doubtful = False
 
     def _on_event(self, error: KafkaError, partition: int | None, offset: int | None) -> None:
         if error.code() != KafkaError._PARTITION_EOF:
             check(error, self.topic)
-        elif partition is not None and offset is not None:
+        elif partition in self._done and offset is not None:
+            # what was read before a revocation is looked at after it
             self._read_to[partition] = offset
 
     def _on_error(self, error: KafkaError) -> None:

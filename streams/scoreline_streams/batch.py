@@ -165,7 +165,10 @@ def _accept(
 
 
 def _take_back(outcome: Outcome, seen: dict[bytes, bytes | None], hashed: bytes, offset: int) -> None:
-    """An uncommitted attempt accepted this very record under another version of its config: forget that."""
+    """An uncommitted attempt may have accepted this very record under another version of its config: forget that.
+
+    Said in the changelog even where this state knows nothing: the attempt's state may be on another disk.
+    """
     before = seen[hashed]
-    if before is not None and first_offset(before) == offset:
+    if before is None or first_offset(before) >= offset:
         outcome.entries[hashed] = seen[hashed] = None

@@ -1,0 +1,245 @@
+"""The sink under faults: the product's `Lane`, with its buffer, plans, flights, recovery and settling, on models.
+
+Modelled are the log and the group (`model_kafka`, `model_group`) and ClickHouse (`model_clickhouse`). One seed is one
+life of one lane's topic: sinks start, are killed, stopped, resumed as zombies and asked to end, at any step; ClickHouse
+is killed between its log and its part; in the end two sinks at most are left alone and have to come to rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scoreline.errors import ClickHouseUnavailable, ConflictingOwner, PlanError, RetryableError
+from scoreline.settings import Settings
+from scoreline_sink import flight, lane, patience, recovery, settle
+from scoreline_sink.lane import Lane, Route
+from scoreline_sink.patience import Patience
+from scoreline_sink.plan import Sealed
+from scoreline_sink.rows import score_row
+from tests.faults.model_clickhouse import ModelTable, Server
+from tests.faults.model_group import Group, Member
+from tests.faults.model_kafka import Broker, Entry, Message, Reader, Transaction
+from tests.faults.world import Clock, Process, World
+
+TOPIC, GROUP = "scores.enriched", "sink"
+SETTINGS = Settings(insert_linger_s=0.2)
+SINKS_MAX = 3
+REST_S = 900.0
+
+
+class Simulation:
+    """One seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        random = self.world.random
+        self.broker = Broker(self.world, random.choice((0.0, 0.1, 0.3)))
+        self.partitions = random.randint(1, 4)
+        self.group = Group(self.broker, TOPIC, self.partitions, random.choice((0.2, 6.0)))
+        self.group.unrest = random.choice((0.02, 0.1))
+        self.server = Server(self.world, random.choice((0.0, 0.1)))
+        self.loses_log = random.random() < 0.2
+        """Power cuts; then no zombies: one that was stopped before its insert would store a second time."""
+        self.sinks: list[Process] = []
+        self._endings: dict[Process, Event] = {}
+        self._settings = SETTINGS.model_copy(update={"insert_rows_max": random.choice((2, 5, 20))})
+        self._open: list[Transaction] = []
+        for _ in range(random.randint(0, 3)):
+            self._produce()
+
+    def live(self) -> None:
+        """Faults for a while, then peace until all is stored. Raises AssertionError when that never comes."""
+        for _ in range(self.world.random.randint(3, 15)):
+            until = self.world.steps + self.world.random.randint(0, self.world.random.choice((20, 80, 200)))
+            self.world.wait(lambda until=until: self.world.steps >= until, 5.0)
+            self._trouble()
+        self._make_peace()
+
+    def _trouble(self) -> None:
+        random = self.world.random
+        if random.random() < 0.5:
+            self._produce()
+        alive = [process for process in self.sinks if not process.dead]
+        if not alive or (len(alive) < SINKS_MAX and random.random() < 0.2):
+            self._start()
+        elif random.random() < 0.4:
+            self._trouble_sink(random.choice(alive))
+        if self.server.process.dead:
+            self.server.start()
+        elif random.random() < 0.3:
+            self._trouble_server()
+
+    def _trouble_server(self) -> None:
+        self.server.kill()
+        if self.loses_log:
+            self.server.forget(self.world.random.randint(0, len(self.server.known)))
+        if self.world.chance(0.7):
+            self.server.start()
+
+    def _trouble_sink(self, process: Process) -> None:
+        what = self.world.random.random()
+        if process.stopped:
+            self.world.resume(process)
+        elif what < 0.5:
+            self.world.kill(process)
+        elif what < 0.8 and not self.loses_log:
+            self.world.stop(process)
+        else:
+            self._endings[process].set()
+
+    def _start(self) -> None:
+        process = Process(f"sink {len(self.sinks)}")
+        self.sinks.append(process)
+        self._endings[process] = Event()
+        self.world.spawn(process, lambda: self._work(process))
+
+    def _work(self, process: Process) -> None:
+        """What `main` wires, and the end of the process that it makes of an error."""
+        route = Route(TOPIC, GROUP, ModelTable(self.server), _to_row)  # type: ignore[arg-type]
+        try:
+            Lane(route, self._settings, self._endings[process]).run()
+        except ConflictingOwner:
+            """The supervisor starts it again."""
+        except PlanError:
+            # one that slept between its assignment and its first question sees what its successor has stored
+            if process not in self.group.expelled:
+                raise
+        self.world.kill(process)
+
+    def _produce(self) -> None:
+        """A transaction of the worker on some partitions: open for now, committed or aborted at a later call."""
+        random = self.world.random
+        for transaction in self._open:
+            self.broker.finish(transaction, "committed" if random.random() < 0.85 else "aborted")
+        transaction = Transaction(0, self.world.now)
+        self._open = [transaction]
+        for _ in range(random.randint(1, 12)):
+            month = random.choice(("2026-01", "2026-02", "2026-03"))
+            value = b'{"score_id":"%d","timestamp":"%b-05T00:00:00Z"}' % (random.getrandbits(32), month.encode())
+            partition = random.randrange(self.partitions)
+            self.broker.append(transaction, TOPIC, partition, Entry(b"key", value, transaction=transaction))
+
+    def _make_peace(self) -> None:
+        self.broker.faults = self.server.faults = self.group.unrest = 0.0
+        self._produce()
+        for transaction in self._open:
+            self.broker.finish(transaction, "committed")
+        if self.server.process.dead:
+            self.server.start()
+        for process in self.sinks:
+            if process.stopped:
+                self.world.resume(process)
+        end = self.world.now + REST_S
+        while not self._at_rest():
+            assert self.world.now < end, f"no progress: {self._offsets()}"
+            if all(process.dead for process in self.sinks):
+                self._start()
+            self.world.wait(self._at_rest, 10.0)
+
+    def _at_rest(self) -> bool:
+        """Every offset is committed and no plan is open."""
+        ends = [(len(self.broker.logs[TOPIC, partition].entries), "") for partition in range(self.partitions)]
+        return all(at == end or end == (0, "") for at, end in zip(self._offsets(), ends, strict=True))
+
+    def _offsets(self) -> list[tuple[int, str]]:
+        return [self.broker.offsets.get((GROUP, TOPIC, partition), (-1, "")) for partition in range(self.partitions)]
+
+
+def judge_run(simulation: Simulation) -> None:
+    """Raise AssertionError unless the table holds every committed record once, as it was."""
+    expected = {
+        (partition, offset): score_row(partition, offset, entry.value)
+        for partition in range(simulation.partitions)
+        for offset, entry in simulation.broker.logs[TOPIC, partition].committed()
+    }
+    stored = simulation.server.rows
+    assert not set(expected) - set(stored), f"lost: {sorted(set(expected) - set(stored))}"
+    assert not set(stored) - set(expected), f"invented: {sorted(set(stored) - set(expected))}"
+    assert len(stored) == len(set(stored)), "stored twice"
+    assert simulation.server.bodies == expected
+
+
+def _to_row(partition: int, offset: int, message: Message) -> bytes:
+    return score_row(partition, offset, message.value())
+
+
+@contextmanager
+def models(simulation: Simulation) -> Iterator[pytest.MonkeyPatch]:
+    """The product's consumers, clock, threads and waits, replaced by those of this simulation."""
+    world = simulation.world
+
+    class Thread:
+        def __init__(self, target: Callable[[], None], **_options: Any) -> None:
+            self._target = target
+
+        def start(self) -> None:
+            world.spawn(world.process, self._target)
+
+    def wait_for(futures: Sequence[Future[None]], timeout: float) -> None:
+        world.wait(lambda: all(future.done() for future in futures), timeout)
+
+    def wait(self: Patience, error: RetryableError) -> None:
+        if world.wait(self._cancelled.is_set, world.random.choice((0.1, 1.0))):
+            raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (lane, recovery, patience):
+            patch.setattr(module, "time", Clock(world))
+        patch.setattr(lane, "Consumer", lambda config: Member(simulation.group, config))
+        patch.setattr(recovery, "Consumer", lambda config: Reader(simulation.broker, config))
+        patch.setattr(flight, "threading", SimpleNamespace(Thread=Thread, Event=threading.Event))
+        patch.setattr(flight, "wait_for", wait_for)
+        patch.setattr(Patience, "wait", wait)
+        yield patch
+
+
+def simulate(seed: int, sabotage: Callable[[pytest.MonkeyPatch], None] = lambda _: None) -> World:
+    """One life from its seed; `sabotage` breaks the protocol. Raises AssertionError, and what the product raises."""
+    simulation = Simulation(seed)
+    with models(simulation) as patch:
+        sabotage(patch)
+        try:
+            simulation.live()
+            judge_run(simulation)
+        finally:
+            simulation.world.close()
+    return simulation.world
+
+
+def insert_before_planning(patch: pytest.MonkeyPatch) -> None:
+    """Broken: the rows are inserted first, then their plan is committed.
+
+    The product refuses to go on before rows that it finds in the table; that guard is off here.
+    """
+    announce = Lane._commit
+
+    def insert_and_announce(self: Lane, landed: Any, planned: Sealed | None) -> None:
+        if planned is not None:
+            lane.store(self._route.table, planned, planned.plan.token(self.topic), self._stopped)
+        announce(self, landed, planned)
+
+    patch.setattr(Lane, "_commit", insert_and_announce)
+    patch.setattr(recovery, "_refuse_unplanned_rows", lambda *_: None)
+
+
+def believe_every_answer(patch: pytest.MonkeyPatch) -> None:
+    """Broken: after a doubt the same insert is sent until it is acknowledged, and the table is not asked."""
+
+    def insert_until_acknowledged(table: Any, sealed: Sealed, token: str, patience: Patience) -> None:
+        while True:
+            try:
+                table.insert(sealed.rows, token)
+            except ClickHouseUnavailable as error:
+                patience.wait(error)
+            else:
+                return
+
+    patch.setattr(settle, "_settle", insert_until_acknowledged)
