@@ -94,7 +94,6 @@ class Partition:
         self._context = context
         self._closed = False
         self._next = 0
-        self._gap_at: int | None = None
         self._fed_until = 0.0
         self._progress_at = 0.0
         limits = Limits(settings.reject_run_max, settings.reject_ratio_max, settings.reject_window)
@@ -139,17 +138,24 @@ class Partition:
         if not self.is_open or still_s < stall_s / 2 or self._transactions is None:
             return
         try:
-            end = await self._in_thread(self._transactions.log_end)
+            waiting = await self._in_thread(self._record_waits)
         except KafkaException as error:
             log.warning("partition %d: %s", self.number, error_of(error).str())
             return
-        if end <= self._next and (self._commit is None or self._commit.done()):
+        if not waiting and (self._commit is None or self._commit.done()):
             self._progress_at = time.monotonic()
         elif still_s >= stall_s:
             die(
-                f"partition {self.number}: {end - self._next} records wait at offset {self._next} and nothing was "
-                f"committed for {still_s:.0f} s (SCORELINE_STALL_S)"
+                f"partition {self.number}: records wait at offset {self._next} and nothing was committed for "
+                f"{still_s:.0f} s (SCORELINE_STALL_S)"
             )
+
+    def _record_waits(self) -> bool:
+        """Whether there is a record at or behind the next offset; behind the last one can be control records only."""
+        transactions = self._transactions
+        if transactions is None or transactions.log_end() <= self._next:
+            return False
+        return transactions.first_record(self._next) is not None
 
     async def close(self) -> None:
         """Let the running transaction end, then release producer and state; within the rebalance."""
@@ -170,7 +176,6 @@ class Partition:
         started = time.monotonic()
         try:
             self._next = await self._in_thread(self._open_blocking)
-            self._gap_at = None
             if self._closed:
                 return
             await self._context.seek(self.number, self._next)
@@ -220,7 +225,7 @@ class Partition:
             return
 
         await self._committed()
-        if not self.is_open:
+        if not self.is_open or transactions is not self._transactions:
             return
         state.changelog_next = transactions.changelog_end or state.changelog_next
         state.write(outcome.entries)
@@ -252,20 +257,24 @@ class Partition:
     async def _gap_is_real(self, records: Sequence[RawRecord]) -> bool:
         """Whether offsets are missing in the log itself (control records, aborted transactions of a producer).
 
-        A fetch may also cross a seek, so a gap is believed only when it is there again after seeking back.
+        What was fetched can be lost on its way or overtaken by a seek, so the log is asked; if it holds what is
+        missing, that is fetched again.
         """
-        if self._gap_at != self._next:
-            self._gap_at = self._next
-            await self._context.seek(self.number, self._next)
+        await self._committed()
+        transactions = self._transactions
+        if not self.is_open or transactions is None:
             return False
-        assert self._transactions is not None
-        low = await self._in_thread(self._transactions.log_start)
+        low = await self._in_thread(transactions.log_start)
         if low > self._next:
             raise StateError(
                 f"{self._context.topics.raw.name}[{self.number}] begins at {low}, offset {self._next} is not processed "
                 "yet: retention was shorter than the outage. To go on without those records, set the offset of group "
                 f"{self._context.group} to {low}"
             )
+        first = await self._in_thread(lambda: transactions.first_record(self._next))
+        if first != records[0].offset:
+            await self._context.seek(self.number, self._next)
+            return False
         log.info("partition %d: no records from %d to %d", self.number, self._next, records[0].offset)
         self._next = records[0].offset
         return True

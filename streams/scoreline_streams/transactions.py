@@ -51,7 +51,15 @@ class Transactions:
                 retry_backoff_ms=2,
             )
         )
-        self._member = Consumer(client_options(settings, group_id=group, isolation_level="read_committed"))
+        self._member = Consumer(
+            client_options(
+                settings,
+                group_id=group,
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="error",
+            )
+        )
         self._metadata = self._member.consumer_group_metadata()
         self.changelog_end: int | None = None
         """Offset behind the last committed changelog record of this producer."""
@@ -96,6 +104,20 @@ class Transactions:
     def log_end(self) -> int:
         """The offset that the next raw record will get. Raises KafkaException."""
         return self._watermarks()[1]
+
+    def first_record(self, offset: int) -> int | None:
+        """Offset of the first raw record at or behind `offset`; None when none comes in time. Raises KafkaException."""
+        self._member.assign([TopicPartition(self._topics.raw.name, self.partition, offset)])
+        try:
+            messages = self._member.consume(1, CALL_TIMEOUT_S)
+        finally:
+            self._member.unassign()
+        if not messages:
+            return None
+        error = messages[0].error()
+        if error is not None:
+            raise KafkaException(error)
+        return messages[0].offset()
 
     def _watermarks(self) -> tuple[int, int]:
         raw = TopicPartition(self._topics.raw.name, self.partition)

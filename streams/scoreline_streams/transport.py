@@ -51,11 +51,24 @@ class Batch:
         self.serialized_key_size = self.serialized_value_size = 0
 
 
+class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
+    """Reads committed records only: what a producer aborted was never emitted."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for this only together with its own transactions; aiokafka hands it to its fetcher at start
+        consumer._isolation_level = "read_committed"  # pyright: ignore[reportPrivateUsage]
+        return consumer
+
+
 class BatchConsumer(driver.Consumer):
     """Fetches only from partitions that are open and have no batch waiting, one `Batch` each.
 
     So what arrives while a transaction commits becomes one batch and one transaction, not many small ones.
     """
+
+    def _new_consumer_thread(self) -> CommittedConsumerThread:
+        return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)  # pyright: ignore[reportUnknownMemberType]
 
     async def perform_seek(self) -> None:
         """Not Faust's business: it would seek to an offset read without require-stable, over ours."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.documents import ROOT
-from tests.pipeline.conftest import Pipeline
+from tests.running_pipeline import Pipeline
 
 FILE = ROOT.parent / "shared" / "data" / "model-evaluations.jsonl.gz"
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason=f"{FILE} is absent: the shared score data is not published")

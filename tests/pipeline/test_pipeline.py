@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from scoreline.client import Client
 from scoreline.kafka import client_options
 from scoreline.topics import declare_topics
-from tests.pipeline.conftest import Pipeline, start
+from tests.running_pipeline import Pipeline, start
 from tests.support import environment, eventually, headers_of, produce, read_topic
 
 
@@ -172,6 +172,22 @@ def test_traces_of_rejection_reach_the_sender(pipeline: Pipeline) -> None:
     assert pipeline.ask("SELECT headers, reason, project, score_id FROM rejected_scores") == [
         ([{"name": "traceparent", "value": "00-a-b-01"}], "malformed_json", "default", "x")
     ]
+
+
+def test_reconcile_agrees_with_a_transactional_producer(pipeline: Pipeline) -> None:
+    """Aborted events were never emitted: neither the worker nor the proof counts them."""
+    topic = declare_topics(pipeline.settings).raw.name
+    producer = Producer(client_options(pipeline.settings, transactional_id=f"{pipeline.settings.topic_prefix}emitter"))
+    producer.init_transactions(30)
+    for number in range(6):
+        producer.begin_transaction()
+        producer.produce(topic, _record(f"s-{number}"), f"default/s-{number}".encode(), partition=0)
+        producer.flush(30)
+        (producer.commit_transaction if number % 2 else producer.abort_transaction)(30)
+    pipeline.drain()
+    assert pipeline.ask("SELECT count() FROM scores") == [(3,)]
+    proof = json.loads(pipeline.run("reconcile", "--json"))
+    assert (proof["raw"], proof["stored"], proof["ok"]) == (3, 3, True)
 
 
 def test_stopped_sink_catches_up(pipeline: Pipeline) -> None:

@@ -41,8 +41,6 @@ def open_reader(settings: Settings) -> Generator[Consumer]:
     """A consumer of the raw topic that belongs to no group."""
     options = {
         **reader_options(settings, f"{settings.topic_prefix}scoreline.unused"),
-        # As the worker reads: a record of an aborted transaction on the raw topic is an event like any other.
-        "isolation.level": "read_uncommitted",
         "fetch.message.max.bytes": 4 << 20,
     }
     consumer = Consumer(options)

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import pytest
+from confluent_kafka import Producer
 
-from scoreline.kafka import ensure_topics, topic_id
+from scoreline.kafka import client_options, ensure_topics, topic_id
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams import partition as module
@@ -88,6 +89,27 @@ def test_idle_partition_is_left_alone(context: Context, settings: Settings, monk
         for step in range(1, 5):
             monkeypatch.setattr(module.time, "monotonic", lambda step=step: start + step * settings.stall_s)
             await partition.check_progress()
+        monkeypatch.undo()
+        await partition.close()
+
+    run(scenario())
+
+
+def test_control_records_behind_the_last_record_are_no_stall(
+    context: Context, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition whose log ends with the marker of a transaction has nothing to process."""
+    producer = Producer(client_options(settings, transactional_id=f"{settings.topic_prefix}emitter"))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(context.topics.raw.name, b"{}", b"default/x", partition=0)
+    producer.abort_transaction(30)
+
+    async def scenario() -> None:
+        partition = await opened(context)
+        start = asyncio.get_running_loop().time()
+        monkeypatch.setattr(module.time, "monotonic", lambda: start + 2 * settings.stall_s)
+        await partition.check_progress()
         monkeypatch.undo()
         await partition.close()
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -22,6 +23,9 @@ def test_faust_still_has_the_hooks_that_are_overridden() -> None:
     assert list(inspect.signature(driver.Consumer._getmany).parameters) == ["self", "active_partitions", "timeout"]
     assert "perform_seek" in vars(Consumer)
     assert "records, active_partitions = await self._wait_next_records" in inspect.getsource(Consumer.getmany)
+    assert "_new_consumer_thread" in vars(driver.Consumer)
+    assert "_create_worker_consumer" in vars(driver.AIOKafkaConsumerThread)
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
     assert "_new_transport" in dir(BatchApp)
     assert "enable_web" in dir(BatchApp.BootStrategy)
     assert not BatchApp.BootStrategy.enable_web

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from scoreline.configs import ScoreConfig, encode_config
 from scoreline.events import DataType
-from scoreline.kafka import ensure_topics
+from scoreline.kafka import client_options, ensure_topics
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import Topics, declare_groups, declare_topics
@@ -162,6 +163,28 @@ def test_two_workers_share_the_partitions(settings: Settings, topics: Topics, tm
         await_processed(settings, topics)
     ids = enriched_ids(settings, topics)
     assert len(ids) == len(set(ids)) == 6000
+
+
+def test_transactions_of_a_producer_are_read_as_it_meant_them(
+    settings: Settings, topics: Topics, worker: Running
+) -> None:
+    """Aborted events are not scores, and the gaps that control records leave in the log stop nothing."""
+    producer = Producer(client_options(settings, transactional_id=f"{settings.topic_prefix}emitter"))
+    producer.init_transactions(30)
+    for number in range(12):
+        producer.begin_transaction()
+        for part in range(3):
+            key, value = score(f"{'good' if number % 3 else 'aborted'}-{number}-{part}")
+            producer.produce(topics.raw.name, value, key, partition=0)
+        producer.flush(30)
+        if number % 3:
+            producer.commit_transaction(30)
+        else:
+            producer.abort_transaction(30)
+    await_processed(settings, topics)
+    ids = enriched_ids(settings, topics)
+    assert sorted(ids) == sorted(f"good-{number}-{part}" for number in range(12) if number % 3 for part in range(3))
+    assert "failed" not in worker.log
 
 
 def test_flood_of_rejections_stops_its_partition_loudly(settings: Settings, topics: Topics, tmp_path: Path) -> None:
