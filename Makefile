@@ -4,8 +4,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+CHAOS_S ?= 300
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check format lock clean
+.PHONY: help install demo up down test chaos check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -31,6 +33,9 @@ down: $(INSTALLED) ## stop it
 
 test: $(INSTALLED) ## unit, integration and end-to-end tests on real parts
 	$(BIN)/python -m pytest
+
+chaos: $(INSTALLED) ## kill and freeze everything under load for CHAOS_S seconds, then account for every score
+	$(BIN)/python -m tests.faults.chaos --seconds $(CHAOS_S) $(if $(SEED),--seed $(SEED))
 
 check: $(INSTALLED) ## format, lint, types, import layers, dead links
 	$(BIN)/ruff format --check .

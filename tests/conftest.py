@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ import pytest
 from scoreline.settings import Settings, load_settings
 from scoreline_local import stack as local
 from scoreline_local.settings import LocalSettings
+from tests.running_pipeline import Pipeline, start
+from tests.support import environment
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,12 @@ def settings(stack: Stack, tmp_path: Path) -> Settings:
     return stack.settings.model_copy(
         update={"topic_prefix": f"{unique}.", "clickhouse_database": unique, "state_dir": tmp_path / "state"}
     )
+
+
+@pytest.fixture
+def pipeline(settings: Settings, tmp_path: Path) -> Iterator[Pipeline]:
+    """Topics and tables made by the commands that an operator uses, then worker and sink."""
+    for command in ("topics", "migrate"):
+        subprocess.run([sys.executable, "-m", "scoreline.cli", command], env=environment(settings), check=True)
+    with start(settings, tmp_path, "worker") as worker, start(settings, tmp_path, "sink") as sink:
+        yield Pipeline(settings, worker.await_ready(), sink.await_ready())

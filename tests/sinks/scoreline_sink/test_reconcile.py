@@ -26,7 +26,7 @@ from scoreline_sink.reconcile.raw import await_sink
 from scoreline_sink.reconcile.run import Request
 from scoreline_sink.reconcile.run import reconcile as run
 from tests.conftest import Stack
-from tests.pipeline.conftest import Pipeline, start
+from tests.running_pipeline import Pipeline, start
 from tests.sinks.scoreline_sink.records import Writer, values
 from tests.support import environment
 
