@@ -57,6 +57,9 @@ def create_score(
     config_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     timestamp: datetime | None = None,
+    source: Literal["API", "EVAL", "ANNOTATION"] | None = None,
+    evaluator: Mapping[str, str] | None = None,
+    author: str | None = None,
 ) -> str:
     """Emit one score and return its id, without waiting for the broker.
 
@@ -75,6 +78,9 @@ def create_score(
         config_id=config_id,
         metadata=metadata,
         timestamp=timestamp,
+        source=source,
+        evaluator=evaluator,
+        author=author,
     )
 
 

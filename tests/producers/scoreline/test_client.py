@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import uuid
 from typing import Any
 
 import pytest
 
+import scoreline
 from scoreline.client import Client
 from scoreline.errors import InvalidScore, KafkaUnavailable, QueueFull
 from scoreline.kafka import ensure_topics
@@ -53,6 +55,13 @@ def test_one_id_is_always_in_one_partition(settings: Settings) -> None:
         partitions.setdefault(message.key(), set()).add(message.partition())
     assert {key: {murmur2_partition(key, 4)} for key in partitions} == partitions
     assert set.union(*partitions.values()) == {0, 1, 2, 3}
+
+
+def test_module_function_takes_what_the_client_takes() -> None:
+    """One signature, so that nothing is lost on the way from one to the other."""
+    of_client = dict(inspect.signature(Client.create_score).parameters)
+    del of_client["self"]
+    assert dict(inspect.signature(scoreline.create_score).parameters) == of_client
 
 
 @pytest.mark.parametrize(
