@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -15,6 +16,9 @@ HOST = "127.0.0.1"
 _PICKED_FROM = range(20_000, 32_000)
 """Below the range from which Linux gives outgoing connections their port: a remembered port stays free."""
 _TRIES_MAX = 1_000
+_ENDING_S_MAX = 5.0
+"""A killed process with many threads holds its ports for a moment after the system shows it no more."""
+_POLL_S = 0.05
 
 
 def is_free(port: int) -> bool:
@@ -47,8 +51,15 @@ def pick_free(count: int, *, besides: Iterable[int] = ()) -> tuple[int, ...]:
 
 
 def require_free(port: int, *, what: str, setting: str, flag: str) -> None:
-    """Raises StackError naming the port, who holds it where the system tells, and the setting that changes it."""
-    obstacle = _obstacle(port)
+    """Return if a server can listen on the port; one held by a process that is just ending is waited for.
+
+    Raises StackError naming the port, who holds it where the system tells, and the setting that changes it.
+    """
+    deadline = time.monotonic() + _ENDING_S_MAX
+    while (obstacle := _obstacle(port)) is not None and obstacle.errno == errno.EADDRINUSE:
+        if holder_of(port) is not None or time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
     if obstacle is None:
         return
     remedy = f"choose another port by {flag} or {setting} (0 picks a free one)"
