@@ -195,6 +195,8 @@ class Partition:
 
     def _open_blocking(self) -> int:
         context = self._context
+        if self._transactions is not None:
+            self._transactions.close()
         self._transactions = Transactions(context.settings, context.topics, context.group, self.number)
         offset = self._transactions.open(self._is_closed)
         if self._state is None:
