@@ -24,7 +24,6 @@ from scoreline.errors import QueueFull, SettingsError
 
 SEGMENT_BYTES_MAX = 8 << 20
 SUFFIX = ".spool"
-CREATE_TRIES = 10
 _HEAD = struct.Struct(">III")
 
 
@@ -169,15 +168,13 @@ class Spool:
             segment.forget()
 
     def _create(self) -> Segment:
-        for _ in range(CREATE_TRIES):
-            path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if path.exists():
-                return Segment(path, descriptor)
-            # a process that starts took the empty file for an orphan before it was locked
-            os.close(descriptor)
-        raise SettingsError(f"SCORELINE_SPOOL_DIR={self._folder}: new files vanish; is something cleaning the folder?")
+        """A new segment. It gets its name only when it is locked: no scan for orphans can see it before."""
+        path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        unnamed = path.with_suffix(".new")
+        descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.rename(path)
+        return Segment(path, descriptor)
 
 
 _spools: weakref.WeakSet[Spool] = weakref.WeakSet()

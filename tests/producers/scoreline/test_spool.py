@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from scoreline.client import Client
 from scoreline.errors import QueueFull
 from scoreline.kafka import ensure_topics
 from scoreline.settings import Settings
-from scoreline.spool import Spool
+from scoreline.spool import Segment, Spool
 from scoreline.topics import declare_topics
 from tests.support import environment, eventually, read_topic
 
@@ -68,6 +69,28 @@ def test_segments_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
     orphan.release()
 
 
+def test_new_segments_and_scans_for_orphans_do_not_meet(tmp_path: Path) -> None:
+    """A scan beside a process that begins segments takes none of them, and neither waits for the other."""
+    scanned: list[Segment] = []
+    over = threading.Event()
+
+    def scan() -> None:
+        while not over.is_set():
+            scanned.extend(Spool(tmp_path, 1 << 20).orphans())
+
+    scanner = threading.Thread(target=scan)
+    scanner.start()
+    try:
+        for _ in range(300):
+            spool = Spool(tmp_path, 1 << 20)
+            spool.add(b"k", b"v").settled()
+            spool.seal()
+    finally:
+        over.set()
+        scanner.join()
+    assert scanned == []
+
+
 def test_file_goes_with_its_last_acknowledgement(tmp_path: Path) -> None:
     """Not before, and not while records can still be added."""
     spool = Spool(tmp_path, 1 << 20)
@@ -95,7 +118,7 @@ def test_forked_child_does_not_hold_its_parents_files(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from scoreline.spool import Spool\n"
+        "from scoreline.spool import Segment, Spool\n"
         "spool = Spool(Path(sys.argv[1]), 1 << 20)\n"
         "spool.add(b'k', b'v')\n"
         "child = os.fork()\n"
