@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
 """Bound of every single call to a broker."""
-RETRY_MAX_S = 5.0
 
 Options = dict[str, Any]
 
