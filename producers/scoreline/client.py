@@ -57,11 +57,7 @@ class Client:
         self.settings = settings or load_settings()
         self.delivery = Delivery()
         self._topic = declare_topics(self.settings).raw.name
-        self._origin = {
-            name: value
-            for name in ("service", "environment", "release")
-            if (value := getattr(self.settings, name)) is not None
-        }
+        self._origin = origin_of(self.settings)
         self._closed = threading.Event()
         spool_dir = self.settings.spool_dir
         self._spool = None if spool_dir is None else Spool(spool_dir, self.settings.spool_bytes_max)
@@ -110,7 +106,6 @@ class Client:
         """
         fields: dict[str, Any] = {
             "score_id": score_id if score_id is not None else str(uuid_utils.uuid7()),
-            "project": self.settings.project,
             "name": name,
             "value": value,
             "data_type": data_type,
@@ -235,6 +230,12 @@ class Client:
         if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):  # pyright: ignore[reportPrivateUsage]
             return  # by close(), which says how many
         log.error("score %r was not delivered: %s", message.key(), error.str())
+
+
+def origin_of(settings: Settings) -> dict[str, str]:
+    """The fields that the settings fill in: project, service, environment, release, those that are set."""
+    fields = ("project", "service", "environment", "release")
+    return {field: value for field in fields if (value := getattr(settings, field)) is not None}
 
 
 def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:

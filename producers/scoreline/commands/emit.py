@@ -11,12 +11,12 @@ from typing import Annotated, Any, BinaryIO, Literal, TextIO
 import uuid_utils
 from cyclopts import Group, Parameter
 
-from scoreline.client import Client
+from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.coercion import timestamp_of, value_of
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.readers import json_rows, read_lines
-from scoreline.commands.sending import origin_of, settle
+from scoreline.commands.sending import settle
 from scoreline.commands.terminal import FAILED, print_json, refuse
 from scoreline.errors import InvalidScore
 from scoreline.events import SCHEMA_VERSION

@@ -14,14 +14,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import ExistingFile
 
-from scoreline.client import Client
+from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.checkpoints import Checkpoint, Journal, journal_of
 from scoreline.commands.mapping import Plan, fields_of, plan_of
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.progress import Progress, Step, open_progress
 from scoreline.commands.readers import Format, Row, format_of, open_source
-from scoreline.commands.sending import origin_of, settle
+from scoreline.commands.sending import settle
 from scoreline.commands.terminal import FAILED, print_json, refuse
 from scoreline.errors import InvalidScore, MalformedRecord
 from scoreline.kafka import require_topics, topic_id

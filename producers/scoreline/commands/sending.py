@@ -1,27 +1,19 @@
-"""What `emit` and `import` share: the fields that say where a score comes from, and waiting for acknowledgements."""
+"""What `emit` and `import` share: waiting for acknowledgements."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from scoreline.client import Client
 from scoreline.errors import KafkaUnavailable
-from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TELL_S = 5.0
 SLICE_S = 0.25
 """How long a wait for acknowledgements is deaf to Ctrl-C."""
-
-
-def origin_of(settings: Settings) -> dict[str, Any]:
-    """The fields that the settings fill in where a record does not say them: project, service, environment, release."""
-    fields = ("project", "service", "environment", "release")
-    return {field: value for field in fields if (value := getattr(settings, field)) is not None}
 
 
 def settle(client: Client, stopped: Callable[[], bool] = lambda: False) -> int:
