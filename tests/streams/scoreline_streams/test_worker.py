@@ -165,6 +165,29 @@ def test_two_workers_share_the_partitions(settings: Settings, topics: Topics, tm
     assert len(ids) == len(set(ids)) == 6000
 
 
+def test_worker_frozen_past_its_session_is_fenced_when_it_wakes(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    """SIGSTOP under load, a successor takes over and goes on, SIGCONT: what the old owner had open comes to nothing."""
+    quick = {"session_timeout_s": 6.0, "batch_events_max": 20}
+    first = settings.model_copy(update=quick | {"state_dir": tmp_path / "one"})
+    second = settings.model_copy(update=quick | {"state_dir": tmp_path / "two", "batch_events_max": 4000})
+    group = declare_groups(settings).worker
+    produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(20_000)))
+    with Running(first, tmp_path, "worker", name="one") as one:
+        eventually(lambda: lag(settings, group, topics.raw.name) < 20_000, "the first worker is under way")
+        one.process.send_signal(signal.SIGSTOP)
+        assert lag(settings, group, topics.raw.name) > 0, "frozen too late to be under way"
+        with Running(second, tmp_path, "worker", name="two") as two:
+            await_processed(settings, topics)
+            one.process.send_signal(signal.SIGCONT)
+            produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(10_000, 25_000)))
+            await_processed(settings, topics)
+            assert two.process.poll() is None, two.log
+    ids = enriched_ids(settings, topics)
+    assert len(ids) == len(set(ids)) == 25_000
+
+
 def test_transactions_of_a_producer_are_read_as_it_meant_them(
     settings: Settings, topics: Topics, worker: Running
 ) -> None:
