@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 _META_KEY = b"\xffmeta"
 """Shorter than an id hash, so it can be none."""
+_FORMAT = "2"
+"""A state of another format is rebuilt."""
 _BLOCK_CACHE_BYTES = 32 << 20
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOOM_BITS = 10
@@ -36,7 +38,7 @@ class State:
         """
         self._folder = folder
         self._ttl_s = 0 if horizon_days is None else horizon_days * 24 * 60 * 60
-        self._identity = identity.encode()
+        self._identity = f"{_FORMAT}/{identity}".encode()
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue] (a property; the stub is wrong)
         self.changelog_next = 0
@@ -49,7 +51,7 @@ class State:
             self._rebuild()
             return
         if not matches:
-            log.warning("state in %s belongs to another changelog topic; rebuilding it", folder)
+            log.warning("state in %s is of another changelog topic or format; rebuilding it", folder)
             self._db.close()
             self._rebuild()
 
@@ -88,8 +90,11 @@ class State:
         blocks.set_bloom_filter(_BLOOM_BITS, False)
         blocks.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
         options.set_block_based_table_factory(blocks)
+        # left out, the options found on disk are used, with their filter of old entries inside ours: it would take
+        # the hash in a value for a time, and every compaction would drop most ids
+        families = {"default": options}
         # also for ever (0): values then have the same form on disk, so that the horizon can be changed
-        return Rdict(str(self._folder), options, access_type=AccessType.with_ttl(self._ttl_s))
+        return Rdict(str(self._folder), options, families, access_type=AccessType.with_ttl(self._ttl_s))
 
     def _read_meta(self) -> bool:
         meta = cast("bytes | None", self._db.get(_META_KEY))

@@ -97,3 +97,22 @@ def test_cut_changelog_record_is_refused() -> None:
     """Half an entry would be a wrong memory."""
     with pytest.raises(StateError, match="33 bytes"):
         unpack(b"x" * 33)
+
+
+@pytest.mark.parametrize("horizon_days", [30, None])
+def test_compaction_of_a_reopened_state_forgets_nothing(tmp_path: Path, horizon_days: int | None) -> None:
+    """Restarts and compactions alternate for as long as a worker lives; ids younger than the horizon stay."""
+    keys = [id_hash(b"%d" % number) for number in range(4000)]
+    seen = {key: pack_seen(number, key[:8]) for number, key in enumerate(keys)}
+    for life in range(4):
+        state = State(tmp_path / "0", "topic-1", horizon_days)
+        state.write({key: seen[key] for key in keys[life::4]})
+        state.close()
+    state = State(tmp_path / "0", "topic-1", horizon_days)
+    _compact(state)
+    assert state.look_up(keys) == [seen[key] for key in keys]
+    state.close()
+
+
+def _compact(state: State) -> None:
+    state._db.compact_range(None, None)  # type: ignore[union-attr]
