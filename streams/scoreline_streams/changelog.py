@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -16,12 +17,17 @@ from scoreline_streams.state import State
 
 log = logging.getLogger(__name__)
 
+_entries = struct.Struct(f"{KEY_BYTES}s{SEEN_BYTES}s").iter_unpack
+
 FORMAT = b"seen/1"
 """Key of every changelog record: how its value is packed."""
 TAKEN_BACK = b"\xff" * SEEN_BYTES
 """No entry can look so: its offset would be beyond `OFFSET_MAX`."""
 ENTRIES_MAX = 16_384
 """Entries of one record: 512 KiB."""
+RESTORED_MAX = 16_384
+"""Entries of one write into the state, and one record's more: large ones leave the processor's cache and are slower."""
+QUEUED_KBYTES_MAX = 16_384
 POLL_S = 0.05
 PROGRESS_S = 5.0
 STALLED_S = 120.0
@@ -38,18 +44,18 @@ def unpack(value: bytes) -> dict[bytes, bytes | None]:
     """The entries of one record, None for what was taken back. Raises StateError when the value is cut short."""
     if len(value) % ENTRY_BYTES:
         raise StateError(f"changelog record of {len(value)} bytes is not a multiple of {ENTRY_BYTES}")
-    entries: dict[bytes, bytes | None] = {}
-    for at in range(0, len(value), ENTRY_BYTES):
-        seen = value[at + KEY_BYTES : at + ENTRY_BYTES]
-        entries[value[at : at + KEY_BYTES]] = None if seen == TAKEN_BACK else seen
+    entries: dict[bytes, bytes | None] = dict(_entries(value))
+    if TAKEN_BACK in value:
+        entries = {key: None if seen == TAKEN_BACK else seen for key, seen in entries.items()}
     return entries
 
 
 def restore(settings: Settings, topic: str, partition: int, state: State, closed: Callable[[], bool]) -> int:
     """Bring `state` up to the end of its changelog partition; returns the number of entries read.
 
-    Ends early when `closed()`. Raises StateError when the changelog ends before what the state has already read, and
-    KafkaException when the broker does not answer.
+    A state that ends before the changelog begins is rebuilt, not topped up: among what is missing can be that one of
+    its entries was taken back. So is one that has read further than the changelog goes. Ends early when `closed()`.
+    Raises StateError when a record cannot be read, and KafkaException when the broker does not answer.
     """
     consumer = Consumer(
         client_options(
@@ -60,32 +66,62 @@ def restore(settings: Settings, topic: str, partition: int, state: State, closed
             isolation_level="read_committed",
             auto_offset_reset="error",
             fetch_wait_max_ms=50,
+            fetch_message_max_bytes=4 << 20,
+            queued_max_messages_kbytes=QUEUED_KBYTES_MAX,
         )
     )
+    name = f"{topic}[{partition}]"
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CALL_TIMEOUT_S)
-        if state.changelog_next > high:
-            raise StateError(f"{topic}[{partition}] ends at {high}, the state has read up to {state.changelog_next}")
-        start = max(state.changelog_next, low)
-        consumer.assign([TopicPartition(topic, partition, start)])
-        return _read_to_end(consumer, state, f"{topic}[{partition}]", high - start, closed)
+        if state.changelog_next < low and not state.is_empty:
+            state.rebuild(f"it has read {name} up to {state.changelog_next}, which now begins at {low}")
+        elif state.changelog_next > high:
+            state.rebuild(
+                f"it has read {name} up to {state.changelog_next}, which now ends at {high}: Kafka has lost records "
+                "that it had acknowledged, and ids in them are forgotten"
+            )
+        state.changelog_next = max(state.changelog_next, low)
+        consumer.assign([TopicPartition(topic, partition, state.changelog_next)])
+        return _read_to(high, consumer, state, name, closed)
     finally:
         consumer.close()
 
 
-def _read_to_end(consumer: Consumer, state: State, name: str, records: int, closed: Callable[[], bool]) -> int:
-    entries, started = 0, time.monotonic()
-    progress = reported = started
-    first = state.changelog_next
-    while not closed():
-        messages = consumer.consume(200, POLL_S)
+def _read_to(end: int, consumer: Consumer, state: State, name: str, closed: Callable[[], bool]) -> int:
+    """Read until `end`, whatever the consumer takes for the end of the partition: a new leader's can be an old one."""
+    first, restored = state.changelog_next, 0
+    started = progress = reported = time.monotonic()
+    while state.changelog_next < end and not closed():
+        entries, position = _fetch(consumer, name, state.changelog_next)
         now = time.monotonic()
-        if messages:
-            progress = now
-        elif now - progress > STALLED_S:
-            raise StateError(f"restore of {name} got nothing for {STALLED_S:.0f} s at offset {state.changelog_next}")
-        read: dict[bytes, bytes | None] = {}
-        ended, position = False, state.changelog_next
+        if position == state.changelog_next:
+            if now - progress > STALLED_S:
+                raise StateError(f"restore of {name} got nothing for {STALLED_S:.0f} s at offset {position}")
+            continue
+        progress = now
+        restored += len(entries)
+        state.changelog_next = position
+        state.write(entries)
+        if now - reported > PROGRESS_S:
+            reported = now
+            share = (position - first) / (end - first)
+            log.info(
+                "restoring %s: %d ids, %.0f %%, %.0f ids/s", name, restored, share * 100, restored / (now - started)
+            )
+    if restored:
+        log.info("restored %s: %d ids in %.1f s", name, restored, time.monotonic() - started)
+    return restored
+
+
+def _fetch(consumer: Consumer, name: str, position: int) -> tuple[dict[bytes, bytes | None], int]:
+    """The entries of the next records, as many as are there, about `RESTORED_MAX`; and the offset behind them.
+
+    Raises StateError for a record that cannot be read, and KafkaException.
+    """
+    entries: dict[bytes, bytes | None] = {}
+    wait_s = POLL_S
+    while len(entries) < RESTORED_MAX and (messages := consumer.consume(1, wait_s)):
+        wait_s = 0.0
         for message in messages:
             error = message.error()
             if error is None:
@@ -93,21 +129,10 @@ def _read_to_end(consumer: Consumer, state: State, name: str, records: int, clos
                     raise StateError(
                         f"{name} holds a record of format {message.key()!r}, this release reads {FORMAT!r}"
                     )
-                read.update(unpack(message.value() or b""))
+                entries.update(unpack(message.value() or b""))
                 position = (message.offset() or 0) + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-                ended, position = True, max(position, message.offset() or 0)
+                return entries, max(position, message.offset() or 0)
             else:
                 raise KafkaException(error)
-        entries += len(read)
-        state.changelog_next = position
-        state.write(read)
-        if ended:
-            break
-        if now - reported > PROGRESS_S:
-            reported = now
-            share = (position - first) / records if records else 1.0
-            log.info("restoring %s: %d ids, %.0f %%, %.0f ids/s", name, entries, share * 100, entries / (now - started))
-    if entries:
-        log.info("restored %s: %d ids in %.1f s", name, entries, time.monotonic() - started)
-    return entries
+    return entries, position

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+
+from scoreline.errors import StateError
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,15 @@ _BLOCK_CACHE_BYTES = 32 << 20
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOOM_BITS = 10
 _OPEN_FILES_MAX = 256
+_DISTRUSTED = "DISTRUSTED"
+"""File in a state's folder: the state failed while it was open, and why."""
+_REMEDIES = {
+    "No space left on device": "free some space",
+    "Disk quota exceeded": "raise the quota",
+    "Too many open files": "raise the limit of open files (ulimit -n)",
+    "/LOCK": "another process uses it: give every worker a SCORELINE_STATE_DIR of its own",
+}
+"""What RocksDB says of faults that are not the state's, so that rebuilding it would not help."""
 
 
 class State:
@@ -28,39 +40,42 @@ class State:
     Written without a write-ahead log: a killed process leaves an older but consistent state, whose changelog position
     is in the same write batch as the entries, and restoring reads the rest. `identity` names the changelog topic that
     the state was built from; a state of another topic is deleted, never used.
+
+    A damaged file can show at any later read, or stop RocksDB in a compaction. Then the state is marked as distrusted
+    and StateError raised: the process ends, and its next start rebuilds this state instead of meeting the damage again.
     """
 
     def __init__(self, folder: Path, identity: str, horizon_days: int | None = None) -> None:
-        """Open or create the state in `folder`. One that cannot be opened or belongs to another topic is rebuilt.
+        """Open or create the state in `folder`. One that cannot be opened, that failed in an earlier life or belongs
+        to another topic is deleted, to be rebuilt.
 
         An id is remembered for `horizon_days` at least, None: for ever. Older ones vanish when RocksDB compacts the
-        file that holds them, which costs nothing per event.
+        file that holds them, which costs nothing per event. Raises StateError when another process uses the folder or
+        the disk is full, and OSError when a bad state cannot be deleted.
         """
         self._folder = folder
         self._ttl_s = 0 if horizon_days is None else horizon_days * 24 * 60 * 60
         self._identity = f"{_FORMAT}/{identity}".encode()
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True  # pyright: ignore[reportAttributeAccessIssue] (a property; the stub is wrong)
+        self._db: Rdict | None = None
         self.changelog_next = 0
         """Changelog offset up to which the entries are known to be in the state."""
+        self.is_empty = True
+        """Whether nothing was ever written, not even a position."""
         try:
-            self._db = self._open()
-            matches = self._read_meta()
+            self._take_up()
         except Exception as error:  # noqa: BLE001 (rocksdict raises bare Exception)
-            log.warning("state in %s cannot be read (%s); rebuilding it from the changelog", folder, error)
-            self._rebuild()
-            return
-        if not matches:
-            log.warning("state in %s is of another changelog topic or format; rebuilding it", folder)
-            self._db.close()
-            self._rebuild()
+            self._raise_if_not_its_fault(error)
+            self.rebuild(str(error))
 
     def look_up(self, id_hashes: list[bytes]) -> list[bytes | None]:
-        """What is remembered of each id, in the order asked; None: nothing."""
-        return cast("list[bytes | None]", self._db.get(cast("Any", id_hashes)))
+        """What is remembered of each id, in the order asked; None: nothing. Raises StateError."""
+        with self._distrust_on_failure() as db:
+            return cast("list[bytes | None]", db.get(cast("Any", id_hashes)))
 
     def write(self, entries: Mapping[bytes, bytes | None]) -> None:
-        """Put entries, delete those that are None, and note `changelog_next`, in one atomic batch.
+        """Put entries, delete those that are None, and note `changelog_next`, in one atomic batch. Raises StateError.
 
         Sorted: RocksDB's memtable takes neighbours in about half the time.
         """
@@ -72,12 +87,58 @@ class State:
             else:
                 batch.put(key, seen)
         batch.put(_META_KEY, self.changelog_next.to_bytes(8, "big") + self._identity)
-        self._db.write(batch, self._write_options)
+        with self._distrust_on_failure() as db:
+            db.write(batch, self._write_options)
+        self.is_empty = False
+
+    def rebuild(self, why: str) -> None:
+        """Forget everything: the changelog has to be read from its start. Raises OSError and StateError."""
+        log.warning("state in %s cannot be used (%s); rebuilding it from the changelog", self._folder, why)
+        if self._db is not None:
+            self.close()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        self.changelog_next = 0
+        self.is_empty = True
+        self._db = self._open()
 
     def close(self) -> None:
-        """Flush to disk, so that the next start restores only what comes after."""
-        self._db.flush()
-        self._db.close()
+        """Flush to disk, so that the next start restores only what comes after; what fails then is only reported."""
+        try:
+            with self._distrust_on_failure() as db:
+                db.close()  # flushes first, and closes in any case
+        except StateError as error:
+            log.error("%s", error)
+        self._db = None
+
+    @contextmanager
+    def _distrust_on_failure(self) -> Generator[Rdict]:
+        assert self._db is not None
+        try:
+            yield self._db
+        except Exception as error:
+            self._raise_if_not_its_fault(error)
+            (self._folder / _DISTRUSTED).write_text(str(error))
+            raise StateError(f"state in {self._folder} failed and is rebuilt at the next start: {error}") from error
+
+    def _raise_if_not_its_fault(self, error: Exception) -> None:
+        for fault, remedy in _REMEDIES.items():
+            if fault in str(error):
+                raise StateError(f"state in {self._folder}: {error}; {remedy}") from error
+
+    def _take_up(self) -> None:
+        """Open what the folder holds. Raises whatever speaks against using it."""
+        distrusted = self._folder / _DISTRUSTED
+        if distrusted.exists():
+            raise StateError(f"failed before: {distrusted.read_text()}")
+        self._db = self._open()
+        meta = cast("bytes | None", self._db.get(_META_KEY))
+        if meta is None:
+            return
+        if meta[8:] != self._identity:
+            raise StateError("it is of another changelog topic or format")
+        self.changelog_next = int.from_bytes(meta[:8], "big")
+        self.is_empty = False
 
     def _open(self) -> Rdict:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -95,15 +156,3 @@ class State:
         families = {"default": options}
         # also for ever (0): values then have the same form on disk, so that the horizon can be changed
         return Rdict(str(self._folder), options, families, access_type=AccessType.with_ttl(self._ttl_s))
-
-    def _read_meta(self) -> bool:
-        meta = cast("bytes | None", self._db.get(_META_KEY))
-        if meta is None:
-            return True
-        self.changelog_next = int.from_bytes(meta[:8], "big")
-        return meta[8:] == self._identity
-
-    def _rebuild(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self.changelog_next = 0
-        self._db = self._open()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from pathlib import Path
 
@@ -73,15 +75,88 @@ def test_horizon_forgets_old_ids_and_can_be_changed(tmp_path: Path) -> None:
     again.close()
 
 
-def test_corrupt_state_is_rebuilt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("file", "at"), [("CURRENT", 0.5), ("MANIFEST-*", 0.5), ("*.sst", 0.999)])
+def test_state_that_cannot_be_opened_is_rebuilt(tmp_path: Path, file: str, at: float) -> None:
     """Broken files mean an empty state, to be filled from the changelog, not a worker that cannot start."""
-    folder = tmp_path / "0"
+    folder, keys = tmp_path / "0", _written(tmp_path / "0")
+    _damage(folder, file, at)
+    again = State(folder, "topic-1")
+    assert again.look_up(keys) == [None] * len(keys)
+    assert again.changelog_next == 0
+    assert again.is_empty
+    again.close()
+
+
+@pytest.mark.parametrize("file", ["*.sst", "CURRENT", "MANIFEST-*"])
+def test_cut_or_missing_files_are_rebuilt(tmp_path: Path, file: str) -> None:
+    """What a full disk or a careless hand leaves."""
+    for cut in (lambda path: os.truncate(path, path.stat().st_size // 2), Path.unlink):
+        folder, keys = tmp_path / "0", _written(tmp_path / "0")
+        for path in folder.glob(file):
+            cut(path)
+        again = State(folder, "topic-1")
+        assert again.look_up(keys) == [None] * len(keys)
+        assert again.changelog_next == 0
+        again.close()
+
+
+def test_damage_found_by_a_look_up_is_no_unseen_id(tmp_path: Path) -> None:
+    """It raises, and the next start has an empty state: never the same damage again, never a wrong answer."""
+    folder, keys = tmp_path / "0", _written(tmp_path / "0")
+    _damage(folder, "*.sst", 0.3)
+    state = State(folder, "topic-1")
+    assert state.changelog_next == 7
+    with pytest.raises(StateError, match="rebuilt at the next start"):
+        state.look_up(keys)
+    state.close()
+    again = State(folder, "topic-1")
+    assert again.is_empty
+    assert again.look_up(keys) == [None] * len(keys)
+    again.close()
+
+
+def test_damage_found_by_a_compaction_is_not_met_again(tmp_path: Path) -> None:
+    """RocksDB takes no more writes then, in this life and in every later one with these files."""
+    folder, _ = tmp_path / "0", _written(tmp_path / "0")
+    _damage(folder, "*.sst", 0.3)
     state = State(folder, "topic-1")
     state.write({A: SEEN})
+    _compact(state)
+    with pytest.raises(StateError, match="rebuilt at the next start"):
+        state.write({B: SEEN})
     state.close()
-    (folder / "CURRENT").write_bytes(b"nonsense")
     again = State(folder, "topic-1")
-    assert again.look_up([A]) == [None]
+    assert again.is_empty
+    again.write({A: SEEN})
+    assert again.look_up([A]) == [SEEN]
+    again.close()
+
+
+def test_state_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
+    """Two workers on one folder: the second one says so and deletes nothing."""
+    state = State(tmp_path / "0", "topic-1")
+    state.write({A: SEEN})
+    with pytest.raises(StateError, match="SCORELINE_STATE_DIR"):
+        State(tmp_path / "0", "topic-1")
+    assert state.look_up([A]) == [SEEN]
+    state.close()
+    again = State(tmp_path / "0", "topic-1")
+    assert again.look_up([A]) == [SEEN]
+    again.close()
+
+
+def test_fault_of_the_machine_does_not_cost_the_state(tmp_path: Path) -> None:
+    """No file handles left is no reason to rebuild: the remedy is named and the state stays."""
+    folder, keys = tmp_path / "0", _written(tmp_path / "0")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 1, hard))
+    try:
+        with pytest.raises(StateError, match="ulimit"):
+            State(folder, "topic-1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    again = State(folder, "topic-1")
+    assert None not in again.look_up(keys)
     again.close()
 
 
@@ -112,6 +187,25 @@ def test_compaction_of_a_reopened_state_forgets_nothing(tmp_path: Path, horizon_
     _compact(state)
     assert state.look_up(keys) == [seen[key] for key in keys]
     state.close()
+
+
+def _written(folder: Path) -> list[bytes]:
+    """Keys of a closed state of several blocks, at changelog position 7."""
+    keys = [id_hash(b"%d" % number) for number in range(2000)]
+    state = State(folder, "topic-1")
+    state.changelog_next = 7
+    state.write({key: pack_seen(41, key[:8]) for key in keys})
+    state.close()
+    return keys
+
+
+def _damage(folder: Path, file: str, at: float) -> None:
+    """Flip a few bytes at this share of the file."""
+    for path in folder.glob(file):
+        content = bytearray(path.read_bytes())
+        start = int(len(content) * at)
+        content[start : start + 8] = bytes(byte ^ 0xFF for byte in content[start : start + 8])
+        path.write_bytes(content)
 
 
 def _compact(state: State) -> None:

@@ -148,6 +148,69 @@ def test_state_is_rebuilt_from_the_changelog(settings: Settings, topics: Topics,
     assert len(enriched_ids(settings, topics)) == 500
 
 
+def test_older_state_put_back_gives_the_same_answers(settings: Settings, topics: Topics, tmp_path: Path) -> None:
+    """Killed, and its state directory replaced by the backup of an earlier day: each id once, repeats dropped."""
+    static = settings.model_copy(update={"instance_id": "w-1", "batch_events_max": 200})
+    backup = tmp_path / "backup"
+    with Running(static, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(2000)))
+        await_processed(settings, topics)
+        assert running.stop() == 0
+    shutil.copytree(settings.state_dir, backup)
+    with Running(static, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(1000, 6000)))
+        eventually(lambda: len(enriched_ids(settings, topics)) > 4000, "more than the backup knows")
+        running.kill()
+    shutil.rmtree(settings.state_dir)
+    backup.rename(settings.state_dir)
+    with Running(static, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(7000)))
+        await_processed(settings, topics)
+        assert "rebuilding" not in running.log
+    ids = enriched_ids(settings, topics)
+    assert len(ids) == len(set(ids)) == 7000
+    assert read_topic(settings, topics.rejected.name) == []
+
+
+def test_damage_in_the_state_ends_the_worker_and_the_next_start_mends_it(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    """Damaged blocks open well and show at a look-up: no id is taken for new, and the damage is met only once."""
+    static = settings.model_copy(update={"instance_id": "w-1"})
+    with Running(static, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(4000)))
+        await_processed(settings, topics)
+        assert running.stop() == 0
+    tables = list(settings.state_dir.rglob("*.sst"))
+    assert tables
+    for table in tables:
+        content = bytearray(table.read_bytes())
+        content[64:128] = bytes(64)
+        table.write_bytes(content)
+    with Running(static, tmp_path, "worker", name="damaged") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(8000)))
+        assert running.process.wait(60) == 70
+        assert "block checksum mismatch" in running.log
+    eventually(lambda: _drains(static, tmp_path, topics), "every damaged partition is rebuilt")
+    ids = enriched_ids(settings, topics)
+    assert len(ids) == len(set(ids)) == 8000
+
+
+def _drains(settings: Settings, folder: Path, topics: Topics) -> bool:
+    """Start the worker as its supervisor would; whether it processes all there is before it ends."""
+    group = declare_groups(settings).worker
+    with Running(settings, folder, "worker", name="next") as running:
+        eventually(
+            lambda: running.process.poll() is not None or lag(settings, group, topics.raw.name) == 0, "all or the end"
+        )
+        return running.process.poll() is None
+
+
 def test_two_workers_share_the_partitions(settings: Settings, topics: Topics, tmp_path: Path) -> None:
     """A second worker joins under load and the first one leaves: each id once."""
     quick = {"session_timeout_s": 6.0}
