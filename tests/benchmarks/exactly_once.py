@@ -1,0 +1,203 @@
+"""What exactly-once costs: the worker with its transactions against the same worker without them.
+
+Both drain the same number of preloaded events (valid, all ids new, about 370 bytes) from a broker of the benchmark's
+own. `transactions` is the product; `plain` writes the same records with an idempotent producer, flushes, and commits
+the offset with a consumer, which is at-least-once. They take turns, each on fresh topics, and each pair of turns gives
+one ratio; the first pair warms the broker up and is not counted. Takes about five minutes.
+
+    python -m tests.benchmarks.exactly_once --events 500000 --rounds 3
+
+Prints a table and writes build/exactly_once.json. Aimed at: at most 15 % dearer. The events per second are the
+worker's, from its first commit to its last, by the clock and by its CPU time (user and system). Other load on the
+machine moves both ways alike, so trust the ratio before the speeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from scoreline.kafka import client_options, ensure_topics
+from scoreline.settings import Settings
+from scoreline.topics import declare_topics, record_key
+from tests.benchmarks.harness import broker, machine, say, table, write_report
+from tests.support import DEADLINE_S, environment, eventually
+
+REPORT = Path("build/exactly_once.json")
+DATA_DIR = Path("build/bench-exactly-once")
+WAYS = ("transactions", "plain")
+PARTITIONS = 4
+EVENTS_PER_S_MIN = 1000
+"""Slower than this is taken for stuck."""
+DEARER_AIM = 0.15
+
+
+@dataclass
+class Turn:
+    """One worker's life."""
+
+    way: str
+    counted: bool
+    events: int
+    seconds: float
+    cpu_s: float
+    commits: int
+    load: float
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def events_per_cpu_s(self) -> float:
+        return self.events / self.cpu_s
+
+
+@dataclass
+class Report:
+    """The content of build/exactly_once.json."""
+
+    machine: dict[str, Any]
+    events: int
+    event_bytes: int
+    turns: list[Turn] = field(default_factory=list[Turn])
+
+    def of(self, way: str) -> list[Turn]:
+        return [turn for turn in self.turns if turn.way == way and turn.counted]
+
+    def dearer(self) -> dict[str, list[float]]:
+        """By how much each counted pair's events cost more with transactions than without; 0.1 is a tenth more."""
+        pairs = list(zip(self.of("transactions"), self.of("plain"), strict=True))
+        return {
+            "clock": [round(plain.events_per_s / exact.events_per_s - 1, 3) for exact, plain in pairs],
+            "cpu": [round(plain.events_per_cpu_s / exact.events_per_cpu_s - 1, 3) for exact, plain in pairs],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Medians over the counted turns, and the ratios' spread."""
+        speeds = {
+            way: {
+                "events_per_s": round(median(turn.events_per_s for turn in self.of(way))),
+                "events_per_cpu_s": round(median(turn.events_per_cpu_s for turn in self.of(way))),
+                "events_per_commit": round(mean(turn.events / turn.commits for turn in self.of(way))),
+            }
+            for way in WAYS
+        }
+        dearer = {
+            f"dearer_by_{by}": {"median": median(ratios), "min": min(ratios), "max": max(ratios)}
+            for by, ratios in self.dearer().items()
+        }
+        return speeds | dearer
+
+
+def events(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of valid events as an evaluator of a chat service would emit them."""
+    for number in range(count):
+        score_id = f"bench-{number:012d}"
+        value = (
+            f'{{"score_id":"{score_id}","name":"accuracy","value":{number % 1000 / 1000},"data_type":"NUMERIC",'
+            f'"trace_id":"{number:032x}","observation_id":"{number:016x}","comment":"close to the reference answer",'
+            '"metadata":{"model":"judge-large","prompt":"v12"},"timestamp":"2026-01-31T12:00:00.123456Z",'
+            '"source":"EVAL","evaluator":{"name":"judge","version":"3"},"service":"checkout","environment":"production"}'
+        )
+        yield record_key("default", score_id), value.encode()
+
+
+def preload(settings: Settings, count: int) -> int:
+    """Put `count` events on the raw topic; returns the mean length of a value."""
+    options = client_options(settings, partitioner="murmur2", linger_ms=20, compression_type="lz4")
+    producer, topic, size = Producer(options), declare_topics(settings).raw.name, 0
+    for key, value in events(count):
+        size += len(value)
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.05)
+    if producer.flush(DEADLINE_S):
+        raise RuntimeError("the broker did not take all events in time")
+    return size // count
+
+
+def take_turn(settings: Settings, way: str, count: int, counted: bool, folder: Path) -> Turn:
+    """Let a new worker process drain the raw topic, then end it."""
+    report, log = folder / "figures.json", folder / f"{way}.log"
+    report.unlink(missing_ok=True)
+    shutil.rmtree(settings.state_dir, ignore_errors=True)
+    command = [sys.executable, "-m", "tests.benchmarks.measured_worker", way, str(count), str(report)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output)
+    try:
+        deadline_s = DEADLINE_S + count / EVENTS_PER_S_MIN
+        eventually(lambda: report.exists() or process.poll() is not None, f"{way}: all events; see {log}", deadline_s)
+        if not report.exists():
+            raise RuntimeError(f"the worker ended with status {process.returncode}; see {log}")
+        figures = json.loads(report.read_text())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(DEADLINE_S)
+    return Turn(way, counted, load=machine()["load_1_min"], **figures)
+
+
+def run(count: int, rounds: int, data_dir: Path) -> Report:
+    """All turns, on a broker of their own, which is stopped at the end."""
+    report = Report(machine(), count, 0)
+    with broker(data_dir, PARTITIONS) as bare:
+        admin = AdminClient(client_options(bare))
+        for number in range(rounds + 1):
+            for way in WAYS:
+                own = {"topic_prefix": f"{way}-{number}.", "state_dir": data_dir / "state"}
+                settings = bare.model_copy(update=own)
+                ensure_topics(settings)
+                report.event_bytes = preload(settings, count)
+                turn = take_turn(settings, way, count, number > 0, data_dir)
+                report.turns.append(turn)
+                what = f"round {number}" if number else "warming up"
+                say(f"{what}, {way}: {turn.events_per_s:,.0f} events/s, {turn.events_per_cpu_s:,.0f} by CPU")
+                for future in admin.delete_topics([topic.name for topic in declare_topics(settings).all()]).values():
+                    future.result(DEADLINE_S)
+    return report
+
+
+def show(report: Report) -> str:
+    """The report as a table for people."""
+    found = report.summary()
+    rows = [("", *WAYS, "dearer by", "spread")]
+    for title, figure, ratio in (
+        ("events/s", "events_per_s", "dearer_by_clock"),
+        ("events per CPU second", "events_per_cpu_s", "dearer_by_cpu"),
+    ):
+        spread = found[ratio]
+        speeds = [f"{found[way][figure]:,}" for way in WAYS]
+        rows.append((title, *speeds, f"{spread['median']:.1%}", f"{spread['min']:.1%} – {spread['max']:.1%}"))
+    rows.append(("events per commit", *(f"{found[way]['events_per_commit']:,}" for way in WAYS), "", ""))
+    return f"{table(rows)}\naimed at: at most {DEARER_AIM:.0%} dearer"
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=500_000, help="events of one turn (default 500000)")
+    parser.add_argument("--rounds", type=int, default=3, help="counted turns of each way (default 3)")
+    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help=f"emptied folder (default {DATA_DIR})")
+    options = parser.parse_args()
+    report = run(options.events, options.rounds, options.data_dir.absolute())
+    say(show(report))
+    write_report(REPORT, asdict(report) | {"summary": report.summary(), "dearer": report.dearer()})
+
+
+if __name__ == "__main__":
+    main()
