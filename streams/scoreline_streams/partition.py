@@ -125,6 +125,8 @@ class Partition:
                 await self._handle(records)
             except KafkaException as error:
                 self._reopen(error_of(error))
+            except ScorelineError as error:
+                die(f"partition {self.number}: {error}")
             except Exception as error:
                 log.exception("partition %d", self.number)
                 die(f"partition {self.number}: {error!r}")
