@@ -112,6 +112,7 @@ class ScoreApp(BatchApp):
             topics=self.topics_declared,
             group=self.group,
             configs=configs,
+            raw_identity=topic_id(self.settings, self.topics_declared.raw.name),
             changelog_identity=topic_id(self.settings, self.topics_declared.changelog.name),
             pool=ThreadPoolExecutor(POOL_THREADS, "scoreline-kafka"),
             seek=self._seek,

@@ -1,4 +1,8 @@
-"""The packed changelog of the deduplication state: entries back to back, many in one record."""
+"""The packed changelog of the deduplication state: entries back to back, many in one record.
+
+Every transaction writes at least one record, and each record says behind which raw offset its batch ends. So the
+changelog alone proves what is settled, also when the group's own offset was set back or has expired.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scoreline.errors import StateError
 from scoreline.kafka import CALL_TIMEOUT_S, client_options
+from scoreline.rejections import Headers
 from scoreline.settings import Settings
 from scoreline_streams.deduplicate import ENTRY_BYTES, KEY_BYTES, SEEN_BYTES
 from scoreline_streams.state import State
@@ -21,6 +27,8 @@ _entries = struct.Struct(f"{KEY_BYTES}s{SEEN_BYTES}s").iter_unpack
 
 FORMAT = b"seen/1"
 """Key of every changelog record: how its value is packed."""
+POSITION = "raw"
+"""Header of every record: `<id of the raw topic>/<offset behind the batch>`."""
 TAKEN_BACK = b"\xff" * SEEN_BYTES
 """No entry can look so: its offset would be beyond `OFFSET_MAX`."""
 ENTRIES_MAX = 16_384
@@ -34,9 +42,9 @@ STALLED_S = 120.0
 
 
 def pack(entries: Mapping[bytes, bytes | None]) -> Iterator[bytes]:
-    """Values of the records that hold `entries`; None is written as `TAKEN_BACK`."""
+    """Values of the records that hold `entries`, one at least; None is written as `TAKEN_BACK`."""
     packed = [key + (TAKEN_BACK if seen is None else seen) for key, seen in entries.items()]
-    for start in range(0, len(packed), ENTRIES_MAX):
+    for start in range(0, max(1, len(packed)), ENTRIES_MAX):
         yield b"".join(packed[start : start + ENTRIES_MAX])
 
 
@@ -50,12 +58,43 @@ def unpack(value: bytes) -> dict[bytes, bytes | None]:
     return entries
 
 
-def restore(settings: Settings, topic: str, partition: int, state: State, closed: Callable[[], bool]) -> int:
+def pack_position(raw_id: str, next_offset: int) -> Headers:
+    """The headers of every record of a batch that ends before `next_offset` of the raw topic with this id."""
+    return [(POSITION, f"{raw_id}/{next_offset}".encode())]
+
+
+def unpack_position(message: Message, raw_id: str) -> int:
+    """The raw offset behind the batch that wrote the record. Raises StateError when it is of another raw topic."""
+    headers = cast("Headers", message.headers() or [])
+    topic_id, _, offset = dict(headers).get(POSITION, b"").decode().rpartition("/")
+    if topic_id != raw_id:
+        raise StateError(
+            f"{message.topic()}[{message.partition()}] was written from another raw topic (id {topic_id}, now "
+            f"{raw_id}): that was made anew, and its offsets mean something else. Delete the changelog topic too and "
+            "create it again with `scoreline topics`; ids seen before are then forgotten"
+        )
+    return int(offset)
+
+
+class Read(NamedTuple):
+    """What one fetch from a changelog partition gave."""
+
+    entries: dict[bytes, bytes | None]
+    position: int
+    """Changelog offset behind it."""
+    raw_next: int
+    """Raw offset behind the latest batch in it; 0: there is none."""
+
+
+def restore(
+    settings: Settings, topic: str, partition: int, state: State, raw_id: str, closed: Callable[[], bool]
+) -> int:
     """Bring `state` up to the end of its changelog partition; returns the number of entries read.
 
     A state that ends before the changelog begins is rebuilt, not topped up: among what is missing can be that one of
     its entries was taken back. So is one that has read further than the changelog goes. Ends early when `closed()`.
-    Raises StateError when a record cannot be read, and KafkaException when the broker does not answer.
+    Raises StateError when a record cannot be read or is of another raw topic than `raw_id`, and KafkaException when
+    the broker does not answer.
     """
     consumer = Consumer(
         client_options(
@@ -82,17 +121,17 @@ def restore(settings: Settings, topic: str, partition: int, state: State, closed
             )
         state.changelog_next = max(state.changelog_next, low)
         consumer.assign([TopicPartition(topic, partition, state.changelog_next)])
-        return _read_to(high, consumer, state, name, closed)
+        return _read_to(high, consumer, state, name, raw_id, closed)
     finally:
         consumer.close()
 
 
-def _read_to(end: int, consumer: Consumer, state: State, name: str, closed: Callable[[], bool]) -> int:
+def _read_to(end: int, consumer: Consumer, state: State, name: str, raw_id: str, closed: Callable[[], bool]) -> int:
     """Read until `end`, whatever the consumer takes for the end of the partition: a new leader's can be an old one."""
     first, restored = state.changelog_next, 0
     started = progress = reported = time.monotonic()
     while state.changelog_next < end and not closed():
-        entries, position = _fetch(consumer, name, state.changelog_next)
+        entries, position, raw_next = _fetch(consumer, name, raw_id, state.changelog_next)
         now = time.monotonic()
         if position == state.changelog_next:
             if now - progress > STALLED_S:
@@ -101,6 +140,7 @@ def _read_to(end: int, consumer: Consumer, state: State, name: str, closed: Call
         progress = now
         restored += len(entries)
         state.changelog_next = position
+        state.raw_next = max(state.raw_next, raw_next)
         state.write(entries)
         if now - reported > PROGRESS_S:
             reported = now
@@ -113,13 +153,13 @@ def _read_to(end: int, consumer: Consumer, state: State, name: str, closed: Call
     return restored
 
 
-def _fetch(consumer: Consumer, name: str, position: int) -> tuple[dict[bytes, bytes | None], int]:
-    """The entries of the next records, as many as are there, about `RESTORED_MAX`; and the offset behind them.
+def _fetch(consumer: Consumer, name: str, raw_id: str, position: int) -> Read:
+    """The next records, as many as are there, about `RESTORED_MAX` entries.
 
     Raises StateError for a record that cannot be read, and KafkaException.
     """
     entries: dict[bytes, bytes | None] = {}
-    wait_s = POLL_S
+    wait_s, raw_next = POLL_S, 0
     while len(entries) < RESTORED_MAX and (messages := consumer.consume(1, wait_s)):
         wait_s = 0.0
         for message in messages:
@@ -131,8 +171,9 @@ def _fetch(consumer: Consumer, name: str, position: int) -> tuple[dict[bytes, by
                     )
                 entries.update(unpack(message.value() or b""))
                 position = (message.offset() or 0) + 1
+                raw_next = unpack_position(message, raw_id)
             elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-                return entries, max(position, message.offset() or 0)
+                return Read(entries, max(position, message.offset() or 0), raw_next)
             else:
                 raise KafkaException(error)
-    return entries, position
+    return Read(entries, position, raw_next)

@@ -75,7 +75,9 @@ class Context:
     topics: Topics
     group: str
     configs: ConfigTable
+    raw_identity: str
     changelog_identity: str
+    """The ids that Kafka gave the two topics."""
     pool: Executor
     seek: Callable[[int, int], Awaitable[None]]
     """`seek(partition, offset)` of the consumer that feeds the partitions."""
@@ -199,13 +201,29 @@ class Partition:
         context = self._context
         if self._transactions is not None:
             self._transactions.close()
-        self._transactions = Transactions(context.settings, context.topics, context.group, self.number)
+        self._transactions = Transactions(
+            context.settings, context.topics, context.group, self.number, context.raw_identity
+        )
         offset = self._transactions.open(self._is_closed)
         if self._state is None:
             folder = context.settings.state_dir / context.topics.raw.name / str(self.number)
-            self._state = State(folder, context.changelog_identity, context.settings.state_horizon_days)
-        restore(context.settings, context.topics.changelog.name, self.number, self._state, self._is_closed)
-        return offset
+            identity = f"{context.raw_identity}/{context.changelog_identity}"
+            self._state = State(folder, identity, context.settings.state_horizon_days)
+        changelog = context.topics.changelog.name
+        restore(context.settings, changelog, self.number, self._state, context.raw_identity, self._is_closed)
+        if offset < self._state.raw_next:
+            log.warning(
+                "partition %d: the offset of group %s is %d, it was set back or has expired; %s says that the records "
+                "before %d are settled, so it continues there",
+                self.number,
+                context.group,
+                offset,
+                changelog,
+                self._state.raw_next,
+            )
+            self._transactions.begin(Outcome(), self._state.raw_next)
+            self._transactions.commit()
+        return max(offset, self._state.raw_next)
 
     def _is_closed(self) -> bool:
         return self._closed
@@ -232,14 +250,15 @@ class Partition:
         if not self.is_open or transactions is not self._transactions:
             return
         state.changelog_next = transactions.changelog_end or state.changelog_next
+        state.raw_next = transactions.raw_end or state.raw_next
         state.write(outcome.entries)
-        transactions.begin(outcome)
         self._next = records[-1].offset + 1
-        self._commit = asyncio.create_task(self._finish(transactions, self._next, len(records), outcome))
+        transactions.begin(outcome, self._next)
+        self._commit = asyncio.create_task(self._finish(transactions, len(records), outcome))
 
-    async def _finish(self, transactions: Transactions, next_offset: int, records: int, outcome: Outcome) -> None:
+    async def _finish(self, transactions: Transactions, records: int, outcome: Outcome) -> None:
         loop = asyncio.get_running_loop()
-        commit = loop.run_in_executor(self._context.pool, transactions.commit, next_offset)
+        commit = loop.run_in_executor(self._context.pool, transactions.commit)
         done, _ = await asyncio.wait([commit], timeout=COMMIT_DEADLINE_S)
         if not done:
             die(f"partition {self.number}: transaction stuck for {COMMIT_DEADLINE_S:.0f} s")

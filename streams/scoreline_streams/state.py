@@ -39,7 +39,7 @@ class State:
 
     Written without a write-ahead log: a killed process leaves an older but consistent state, whose changelog position
     is in the same write batch as the entries, and restoring reads the rest. `identity` names the changelog topic that
-    the state was built from; a state of another topic is deleted, never used.
+    and the raw topic that the state was built from; a state of others is deleted, never used.
 
     A damaged file can show at any later read, or stop RocksDB in a compaction. Then the state is marked as distrusted
     and StateError raised: the process ends, and its next start rebuilds this state instead of meeting the damage again.
@@ -47,7 +47,7 @@ class State:
 
     def __init__(self, folder: Path, identity: str, horizon_days: int | None = None) -> None:
         """Open or create the state in `folder`. One that cannot be opened, that failed in an earlier life or belongs
-        to another topic is deleted, to be rebuilt.
+        to other topics is deleted, to be rebuilt.
 
         An id is remembered for `horizon_days` at least, None: for ever. Older ones vanish when RocksDB compacts the
         file that holds them, which costs nothing per event. Raises StateError when another process uses the folder or
@@ -61,6 +61,8 @@ class State:
         self._db: Rdict | None = None
         self.changelog_next = 0
         """Changelog offset up to which the entries are known to be in the state."""
+        self.raw_next = 0
+        """Raw offset behind the latest batch that is known to be committed."""
         self.is_empty = True
         """Whether nothing was ever written, not even a position."""
         try:
@@ -75,7 +77,7 @@ class State:
             return cast("list[bytes | None]", db.get(cast("Any", id_hashes)))
 
     def write(self, entries: Mapping[bytes, bytes | None]) -> None:
-        """Put entries, delete those that are None, and note `changelog_next`, in one atomic batch. Raises StateError.
+        """Put entries, delete those that are None, and note both positions, in one atomic batch. Raises StateError.
 
         Sorted: RocksDB's memtable takes neighbours in about half the time.
         """
@@ -86,7 +88,7 @@ class State:
                 batch.delete(key)
             else:
                 batch.put(key, seen)
-        batch.put(_META_KEY, self.changelog_next.to_bytes(8, "big") + self._identity)
+        batch.put(_META_KEY, self.changelog_next.to_bytes(8, "big") + self.raw_next.to_bytes(8, "big") + self._identity)
         with self._distrust_on_failure() as db:
             db.write(batch, self._write_options)
         self.is_empty = False
@@ -98,7 +100,7 @@ class State:
             self.close()
         if self._folder.exists():
             shutil.rmtree(self._folder)
-        self.changelog_next = 0
+        self.changelog_next = self.raw_next = 0
         self.is_empty = True
         self._db = self._open()
 
@@ -135,9 +137,9 @@ class State:
         meta = cast("bytes | None", self._db.get(_META_KEY))
         if meta is None:
             return
-        if meta[8:] != self._identity:
-            raise StateError("it is of another changelog topic or format")
-        self.changelog_next = int.from_bytes(meta[:8], "big")
+        if meta[16:] != self._identity:
+            raise StateError("it is of other topics or another format")
+        self.changelog_next, self.raw_next = int.from_bytes(meta[:8], "big"), int.from_bytes(meta[8:16], "big")
         self.is_empty = False
 
     def _open(self) -> Rdict:

@@ -14,7 +14,7 @@ from scoreline.rejections import rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import REJECTED_BYTES_MAX, Topics
 from scoreline_streams.batch import Outcome
-from scoreline_streams.changelog import FORMAT, pack
+from scoreline_streams.changelog import FORMAT, pack, pack_position
 from scoreline_streams.dead_letter import carry
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,10 @@ class Transactions:
     unknown the object is dropped and a new one opened: librdkafka must not retry EndTxn on the same epoch.
     """
 
-    def __init__(self, settings: Settings, topics: Topics, group: str, partition: int) -> None:
+    def __init__(self, settings: Settings, topics: Topics, group: str, partition: int, raw_id: str) -> None:
+        """`raw_id` is the id that Kafka gave the raw topic."""
         self._settings = settings
+        self._raw_id = raw_id
         self._topics = topics
         self._group = group
         self.partition = partition
@@ -63,7 +65,10 @@ class Transactions:
         self._metadata = self._member.consumer_group_metadata()
         self.changelog_end: int | None = None
         """Offset behind the last committed changelog record of this producer."""
+        self.raw_end: int | None = None
+        """Raw offset behind the last batch that this producer committed."""
         self._changelog_sent: int | None = None
+        self._next_offset = 0
 
     def open(self, closed: Callable[[], bool]) -> int:
         """Fence the previous owner; returns the raw offset at which to continue.
@@ -123,8 +128,12 @@ class Transactions:
         raw = TopicPartition(self._topics.raw.name, self.partition)
         return self._member.get_watermark_offsets(raw, timeout=CALL_TIMEOUT_S)
 
-    def begin(self, outcome: Outcome) -> None:
-        """Open a transaction and hand everything the batch writes to librdkafka. Raises KafkaException."""
+    def begin(self, outcome: Outcome, next_offset: int) -> None:
+        """Open a transaction and hand everything the batch writes to librdkafka. Raises KafkaException.
+
+        `next_offset` is the raw offset behind the batch.
+        """
+        self._next_offset = next_offset
         producer, partition = self._producer, self.partition
         producer.begin_transaction()
         self._changelog_sent = None
@@ -139,20 +148,27 @@ class Transactions:
         self._produce_changelog(pack(outcome.entries))
 
     def _produce_changelog(self, values: Iterable[bytes]) -> None:
+        headers = pack_position(self._raw_id, self._next_offset)
         for value in values:
             self._producer.produce(
-                self._topics.changelog.name, value, FORMAT, self.partition, on_delivery=self._changelog_delivered
+                self._topics.changelog.name,
+                value,
+                FORMAT,
+                self.partition,
+                on_delivery=self._changelog_delivered,
+                headers=list(headers),
             )
 
     def _changelog_delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._changelog_sent = message.offset()
 
-    def commit(self, next_offset: int) -> None:
+    def commit(self) -> None:
         """Put the input offset into the transaction and commit; blocking. Raises KafkaException."""
-        raw = TopicPartition(self._topics.raw.name, self.partition, next_offset)
+        raw = TopicPartition(self._topics.raw.name, self.partition, self._next_offset)
         self._producer.send_offsets_to_transaction([raw], self._metadata, CALL_TIMEOUT_S)
         self._producer.commit_transaction(CALL_TIMEOUT_S)
+        self.raw_end = self._next_offset
         if self._changelog_sent is not None:
             self.changelog_end = self._changelog_sent + 1
 

@@ -38,7 +38,7 @@ from tests.benchmarks.harness import broker, machine, say, table, write_report
 REPORT = Path("build/restore.json")
 DATA_DIR = Path("build/bench-restore")
 LOOK_UPS = 100_000
-IDENTITY = "benchmark"
+IDENTITY = RAW_ID = "benchmark"
 SPEED_AIM, BYTES_AIM = 500_000, 48
 
 
@@ -94,7 +94,7 @@ def write_changelog(settings: Settings, ids: int) -> int:
     topics, group = declare_topics(settings), declare_groups(settings).worker
     size, done, started, told = 0, 0, time.monotonic(), time.monotonic()
     for partition in range(settings.partitions):
-        transactions = Transactions(settings, topics, group, partition)
+        transactions = Transactions(settings, topics, group, partition, RAW_ID)
         transactions.open(lambda: False)
         per_partition = ids // settings.partitions
         for start in range(0, per_partition, settings.batch_events_max):
@@ -103,8 +103,8 @@ def write_changelog(settings: Settings, ids: int) -> int:
                 id_hash(record_key("default", f"bench-{partition}-{offset}")): pack_seen(offset, os.urandom(8))
                 for offset in range(start, end)
             }
-            transactions.begin(Outcome(entries=entries))
-            transactions.commit(end)
+            transactions.begin(Outcome(entries=entries), end)
+            transactions.commit()
             size += sum(len(FORMAT) + len(value) for value in pack(entries))
             done += end - start
             if time.monotonic() - told > 5:
@@ -119,7 +119,7 @@ def restore_one(settings: Settings, partition: int, folder: Path) -> Restored:
     topic = declare_topics(settings).changelog.name
     state = State(folder, IDENTITY, settings.state_horizon_days)
     started, cpu = time.perf_counter(), time.process_time()
-    ids = restore(settings, topic, partition, state, lambda: False)
+    ids = restore(settings, topic, partition, state, RAW_ID, lambda: False)
     seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     state.close()
     flushed = table_bytes(folder)

@@ -78,6 +78,9 @@ class Message:
     def value(self) -> bytes | None:
         return self._entry.value
 
+    def headers(self) -> Headers:
+        return self._entry.headers
+
 
 class Log:
     """One partition; the index of an entry is its offset."""

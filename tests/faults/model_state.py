@@ -13,8 +13,8 @@ class Disk:
 
     def __init__(self) -> None:
         self.batches: list[dict[bytes, bytes | None]] = []
-        self.positions = [0]
-        """The changelog position before any batch, and in each."""
+        self.positions = [(0, 0)]
+        """The positions in changelog and raw topic before any batch, and in each."""
         self.flushed = 0
         self.user: Process | None = None
 
@@ -37,7 +37,7 @@ class DiskState:
         self._seen: dict[bytes, bytes | None] = {}
         for written in disk.batches:
             self._seen |= written
-        self.changelog_next = disk.positions[-1]
+        self.changelog_next, self.raw_next = disk.positions[-1]
 
     def look_up(self, id_hashes: list[bytes]) -> list[bytes | None]:
         return [self._seen.get(hashed) for hashed in id_hashes]
@@ -45,7 +45,7 @@ class DiskState:
     def write(self, entries: Mapping[bytes, bytes | None]) -> None:
         self._world.step()
         self._disk.batches.append(dict(entries))
-        self._disk.positions.append(self.changelog_next)
+        self._disk.positions.append((self.changelog_next, self.raw_next))
         self._seen |= entries
         self._world.step()
 

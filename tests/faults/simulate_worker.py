@@ -117,7 +117,10 @@ class Simulation:
             (world.resume if process.stopped else world.stop)(process)
 
     def _start(self) -> None:
-        """A worker on a folder that nobody uses: as it was left, rolled back, or empty."""
+        """A worker on a folder that nobody uses: as it was left, rolled back, or empty.
+
+        Now and then nobody is left, and the group's offset has expired.
+        """
         random = self.world.random
         free = [disk for disk in self.disks if disk.user is None or disk.user.dead]
         disk = random.choice(free) if free and random.random() < 0.8 else Disk()
@@ -126,6 +129,8 @@ class Simulation:
         disk.crash(random)
         if random.random() < 0.1:
             disk.keep(0)
+        if random.random() < 0.1 and all(process.dead for process in self.workers):
+            self.broker.offsets.pop((GROUP, TOPICS.raw.name, NUMBER), None)
         process = disk.user = Process(f"worker {len(self.workers)}")
         self.disk_of[process] = disk
         self.workers.append(process)
@@ -140,7 +145,8 @@ class Simulation:
             TOPICS,
             GROUP,
             view,  # type: ignore[arg-type]
-            "identity",
+            "raw",
+            "changelog",
             Tasks(world),
             feed.seek,
             lambda: None,

@@ -15,12 +15,13 @@ from scoreline.errors import StateError
 from scoreline.kafka import client_options, ensure_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
-from scoreline_streams.changelog import FORMAT, pack, restore
+from scoreline_streams.changelog import FORMAT, pack, pack_position, restore
 from scoreline_streams.deduplicate import id_hash, pack_seen
 from scoreline_streams.state import State
 from tests.support import eventually
 
 A, B, C = (id_hash(name) for name in (b"a", b"b", b"c"))
+RAW_ID = "raw-1"
 SEEN = pack_seen(41, b"content1")
 Entries = Mapping[bytes, bytes | None]
 
@@ -43,7 +44,7 @@ def append(settings: Settings, topic: str, *transactions: Entries, key: bytes = 
     for entries in transactions:
         producer.begin_transaction()
         for value in pack(entries):
-            producer.produce(topic, value, key, partition=0)
+            producer.produce(topic, value, key, partition=0, headers=pack_position(RAW_ID, 42))
         producer.commit_transaction(30)
 
 
@@ -73,7 +74,7 @@ def left(folder: Path, changelog_next: int, entries: Entries) -> State:
 
 def restored(settings: Settings, topic: str, state: State) -> tuple[Sequence[bytes | None], int]:
     """What the state knows of A, B and C after restoring, and its position."""
-    restore(settings, topic, 0, state, lambda: False)
+    restore(settings, topic, 0, state, RAW_ID, lambda: False)
     found = state.look_up([A, B, C]), state.changelog_next
     state.close()
     return found
@@ -89,7 +90,7 @@ def test_state_that_is_up_to_date_reads_nothing(settings: Settings, topic: str, 
     """The usual start: only the position is compared."""
     append(settings, topic, {B: SEEN})
     state = left(folder, end_of(settings, topic), {A: SEEN})
-    assert restore(settings, topic, 0, state, lambda: False) == 0
+    assert restore(settings, topic, 0, state, RAW_ID, lambda: False) == 0
     assert restored(settings, topic, state) == ([SEEN, None, None], end_of(settings, topic))
 
 
@@ -143,7 +144,7 @@ def test_restore_that_is_killed_goes_on_where_it_was(settings: Settings, topic: 
     def count(name: str) -> str | None:
         return state._db.property_value(f"rocksdb.{name}")  # type: ignore[union-attr]
 
-    restore(settings, topic, 0, state, lambda: count("num-files-at-level0") != "0")
+    restore(settings, topic, 0, state, RAW_ID, lambda: count("num-files-at-level0") != "0")
     running = ("num-running-flushes", "mem-table-flush-pending", "num-running-compactions", "compaction-pending")
     eventually(lambda: all(count(name) == "0" for name in running), "files that nothing writes to")
     killed = folder.with_name("killed")
@@ -152,7 +153,7 @@ def test_restore_that_is_killed_goes_on_where_it_was(settings: Settings, topic: 
     again = State(killed, "topic-1")
     assert 0 < again.changelog_next < end_of(settings, topic), again.changelog_next
     known = sum(seen is not None for seen in again.look_up(keys))
-    read = restore(settings, topic, 0, again, lambda: False)
+    read = restore(settings, topic, 0, again, RAW_ID, lambda: False)
     assert 0 < known < len(keys)
     assert known + read == len(keys)
     assert None not in again.look_up(keys)
@@ -164,5 +165,22 @@ def test_record_of_another_format_is_refused(settings: Settings, topic: str, fol
     append(settings, topic, {A: SEEN}, key=b"seen/2")
     state = State(folder, "topic-1")
     with pytest.raises(StateError, match="seen/2"):
-        restore(settings, topic, 0, state, lambda: False)
+        restore(settings, topic, 0, state, RAW_ID, lambda: False)
     state.close()
+
+
+def test_changelog_of_another_raw_topic_is_refused(settings: Settings, topic: str, folder: Path) -> None:
+    """Offsets of a topic that was made anew mean something else: the error says which topics to make anew together."""
+    append(settings, topic, {A: SEEN})
+    with pytest.raises(StateError, match=r"written from another raw topic \(id raw-1, now raw-2\).*made anew"):
+        restore(settings, topic, 0, State(folder, "topic-1"), "raw-2", lambda: False)
+
+
+def test_position_is_that_of_the_latest_batch(settings: Settings, topic: str, folder: Path) -> None:
+    """Also of a batch without entries; and it is kept with the state."""
+    append(settings, topic, {A: SEEN}, {})
+    state = State(folder, "topic-1")
+    restore(settings, topic, 0, state, RAW_ID, lambda: False)
+    assert state.raw_next == 42
+    state.close()
+    assert State(folder, "topic-1").raw_next == 42

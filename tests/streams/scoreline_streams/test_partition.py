@@ -40,6 +40,7 @@ def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Context:
         topics=topics,
         group=declare_groups(settings).worker,
         configs=ConfigTable(settings),
+        raw_identity=topic_id(settings, topics.raw.name),
         changelog_identity=topic_id(settings, topics.changelog.name),
         pool=ThreadPoolExecutor(4),
         seek=seek,

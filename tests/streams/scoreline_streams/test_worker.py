@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from scoreline.configs import ScoreConfig, encode_config
 from scoreline.events import DataType
@@ -249,6 +250,32 @@ def test_worker_frozen_past_its_session_is_fenced_when_it_wakes(
             assert two.process.poll() is None, two.log
     ids = enriched_ids(settings, topics)
     assert len(ids) == len(set(ids)) == 25_000
+
+
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_offset_that_was_set_back_writes_nothing_twice(
+    settings: Settings, topics: Topics, tmp_path: Path, state: str
+) -> None:
+    """The group's offset expires or is reset: the changelog says what is settled, and the offset is mended."""
+    broken = [(b"default/x", b"{broken")] * 3
+    group = declare_groups(settings).worker
+    with Running(settings, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, [*(score(f"s-{n}") for n in range(500)), *broken])
+        await_processed(settings, topics)
+        assert running.stop() == 0
+    admin = AdminClient(client_options(settings))
+    for future in admin.delete_consumer_groups([group]).values():
+        future.result(30)
+    if state == "lost":
+        shutil.rmtree(settings.state_dir)
+    with Running(settings, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, [score(f"s-{n}") for n in range(400, 600)])
+        await_processed(settings, topics)
+    assert "was set back or has expired" in running.log
+    assert sorted(enriched_ids(settings, topics)) == sorted(f"s-{n}" for n in range(600))
+    assert len(read_topic(settings, topics.rejected.name)) == len(broken)
 
 
 def test_transactions_of_a_producer_are_read_as_it_meant_them(
