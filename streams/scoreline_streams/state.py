@@ -29,7 +29,7 @@ _REMEDIES = {
     "No space left on device": "free some space",
     "Disk quota exceeded": "raise the quota",
     "Too many open files": "raise the limit of open files (ulimit -n)",
-    "/LOCK": "another process uses it: give every worker a SCORELINE_STATE_DIR of its own",
+    "/LOCK: ": "another process uses it: give every worker a SCORELINE_STATE_DIR of its own",
 }
 """What RocksDB says of faults that are not the state's, so that rebuilding it would not help."""
 
@@ -136,6 +136,8 @@ class State:
         self._db = self._open()
         meta = cast("bytes | None", self._db.get(_META_KEY))
         if meta is None:
+            if next(iter(self._db.keys()), None) is not None:
+                raise StateError("it does not say how far it has read")
             return
         if meta[16:] != self._identity:
             raise StateError("it is of other topics or another format")

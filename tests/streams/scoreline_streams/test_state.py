@@ -132,6 +132,17 @@ def test_damage_found_by_a_compaction_is_not_met_again(tmp_path: Path) -> None:
     again.close()
 
 
+def test_state_without_a_position_is_rebuilt(tmp_path: Path) -> None:
+    """The position is an entry like any other and can expire before its neighbours do."""
+    folder, keys = tmp_path / "0", _written(tmp_path / "0")
+    state = State(folder, "topic-1")
+    state._db.delete(b"\xffmeta")  # type: ignore[union-attr]
+    state.close()
+    again = State(folder, "topic-1")
+    assert again.look_up(keys) == [None] * len(keys)
+    again.close()
+
+
 def test_state_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     """Two workers on one folder: the second one says so and deletes nothing."""
     state = State(tmp_path / "0", "topic-1")
