@@ -38,6 +38,9 @@ class Reason(StrEnum):
     UNKNOWN_CATEGORY = "unknown_category"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     """The id was seen before with other content; the first one stays."""
+    REFUSED_BY_STORE = "refused_by_store"
+    """The worker took the record and ClickHouse refuses its row; the detail says with which error and in which field.
+    Or it is no enriched score at all: somebody other than the worker wrote to `scores.enriched`."""
 
 
 class Stage(StrEnum):
@@ -45,6 +48,8 @@ class Stage(StrEnum):
 
     VALIDATE = "validate"
     DEDUPLICATE = "deduplicate"
+    STORE = "store"
+    """By the sink: the worker had taken it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     insert_linger_s: float = Field(0.2, ge=0.0, le=60.0)
     """How long the sink collects rows before it inserts fewer than `insert_rows_max`."""
     insert_timeout_s: Seconds = 60.0
+    refused_rows_max: int = Field(100, ge=1, le=1000)
+    """Records of one insert that the sink takes out as dead letters; more stop it: then the tables are wrong."""
 
     ready_file: Path | None = None
     """A file that exists while this process is ready: made when it can work, removed when it cannot."""

@@ -112,7 +112,7 @@ def declare_topics(settings: Settings) -> Topics:
             "as the raw record's",
             settings.partitions,
             "Dead letters: original key, value and headers, and why they were rejected.",
-            ("worker",),
+            ("worker", "sink"),
             ("sink", "operators"),
             cleanup_policy="delete",
             retention_ms=30 * DAY_MS,

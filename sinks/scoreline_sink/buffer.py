@@ -34,9 +34,13 @@ class Buffer:
             return 0
         return max(0, BATCHES_MAX * self._rows_max - self.rows)
 
-    def add(self, partition: int, offset: int, row: bytes, value: bytes, now: float) -> None:
-        """Take one row; `value` is what the plan's checksum covers. `now` in monotonic seconds."""
-        if self._open_rows and (self._open_rows >= self._rows_max or self._open_bytes + len(row) > self._bytes_max):
+    def add(self, partition: int, offset: int, row: bytes | None, value: bytes, now: float) -> None:
+        """Take one row, None for a record that is none; `value` is what the plan's checksum covers.
+
+        `now` in monotonic seconds.
+        """
+        length = len(row) if row is not None else 0
+        if self._open_rows and (self._open_rows >= self._rows_max or self._open_bytes + length > self._bytes_max):
             self._close()
         if not self._open_rows:
             self._open_since = now
@@ -45,7 +49,7 @@ class Buffer:
             rows = self._open[partition] = PartitionRows(partition)
         rows.add(offset, row, value)
         self._open_rows += 1
-        self._open_bytes += len(row)
+        self._open_bytes += length
 
     def due(self, now: float) -> Sealed | None:
         """The batch to insert next, None while it may still grow. It stays until `pop`."""

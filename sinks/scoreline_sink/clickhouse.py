@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, cast
@@ -15,7 +15,8 @@ from urllib3.exceptions import HTTPError
 
 from scoreline.settings import Settings
 from scoreline_sink.patience import patiently
-from scoreline_sink.plan import Range
+from scoreline_sink.plan import Coordinates, Range
+from scoreline_sink.rows import is_one_object
 from scoreline_sink.server_errors import translate
 
 CONNECT_TIMEOUT_S = 5
@@ -67,6 +68,7 @@ class ClickHouse:
         """Connect. Raises ClickHouseUnavailable, or SettingsError when the user is not let in."""
         self.server = server_of(settings)
         self.database = settings.clickhouse_database
+        self.user = settings.clickhouse_user
         try:
             self._client = _driver.get_client(
                 host=settings.clickhouse_host,
@@ -129,12 +131,14 @@ class Table:
     fmt: str
     separator: bytes
     columns: tuple[str, ...] | None
+    is_one_row: Callable[[bytes], bool]
+    """Whether a row is one of this form by itself, whatever stands before and behind it in the body."""
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         """Send these rows as one insert, once. Raises as `ClickHouse.insert`."""
         self.clickhouse.insert(self.name, self.columns, self.fmt, self.separator.join(rows), token)
 
-    def present(self, ranges: Sequence[Range]) -> list[tuple[int, int]]:
+    def present(self, ranges: Sequence[Range]) -> list[Coordinates]:
         """(partition, offset) of every row that the table holds in these ranges; one that is there twice, twice."""
         conditions = " OR ".join(
             f"(src_partition = {r.partition} AND src_offset BETWEEN {r.first} AND {r.last})" for r in ranges
@@ -152,15 +156,24 @@ class Table:
         )
         return dict(rows)
 
+    def holds_raw(self, partition: int, offset: int) -> bool:
+        """Whether a row of the table came from this raw record."""
+        [(count,)] = self.clickhouse.query(
+            f"SELECT count() FROM {self.clickhouse.database}.{self.name} "
+            "WHERE raw_partition = {partition:UInt16} AND raw_offset = {offset:UInt64}",
+            {"partition": partition, "offset": offset},
+        )
+        return count > 0
+
 
 def scores_table(clickhouse: ClickHouse) -> Table:
     """The table of enriched scores; its rows are lines of JSON."""
-    return Table(clickhouse, "scores", "JSONEachRow", b"\n", None)
+    return Table(clickhouse, "scores", "JSONEachRow", b"\n", None, is_one_object)
 
 
 def rejected_scores_table(clickhouse: ClickHouse, columns: tuple[str, ...]) -> Table:
     """The table of rejected records; its rows are RowBinary, for any bytes."""
-    return Table(clickhouse, "rejected_scores", "RowBinary", b"", columns)
+    return Table(clickhouse, "rejected_scores", "RowBinary", b"", columns, lambda _row: True)
 
 
 def await_clickhouse(settings: Settings, cancelled: Event) -> ClickHouse:

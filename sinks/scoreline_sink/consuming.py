@@ -43,7 +43,7 @@ _TRANSIENT = frozenset(
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     }
 )
-_VANISHED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+VANISHED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _REFUSED = frozenset(
     {
@@ -51,6 +51,7 @@ _REFUSED = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     }
 )
 _FENCED = frozenset(
@@ -59,6 +60,7 @@ _FENCED = frozenset(
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError._FENCED,
         KafkaError._FATAL,
         KafkaError._STATE,
@@ -112,7 +114,7 @@ def check(error: KafkaError, topic: str) -> None:
 def translate(error: KafkaError, topic: str) -> ScorelineError:
     """What Kafka said, in our words."""
     code, text = error.code(), error.str()
-    if code in _VANISHED:
+    if code in VANISHED:
         return TopicError(
             f"{topic} no longer holds the next offset to store ({text}): records expired before the sink read them. "
             "Raise the topic's retention; to go on behind the gap, set the group's offsets to the topic's beginning"

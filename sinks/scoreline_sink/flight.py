@@ -7,33 +7,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from scoreline_sink.letters import Letter
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
-    """The insert of a plan, or the recovery of plans, and what to commit once it has landed."""
+class Work(Generic[T]):
+    """A call in a thread of its own."""
 
-    ends: Mapping[int, int]
-    """Partition → the offset behind what the plan holds."""
-    rows: int
-    """Rows that it stores for the first time; 0 for a recovery."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    outcome: Future[None] = field(default_factory=Future[None])
-
-    def start(self, work: Callable[[threading.Event], None]) -> Flight:
-        """Run `work` with the event that tells it to give up waiting for servers."""
-
-        def run() -> None:
-            try:
-                work(self.cancelled)
-            except BaseException as error:  # noqa: BLE001 (handed to whoever asks for the outcome)
-                self.outcome.set_exception(error)
-            else:
-                self.outcome.set_result(None)
-
-        # A daemon: a server that never answers must not keep the process from ending; the plan is settled by the next.
-        threading.Thread(target=run, name="scoreline-insert", daemon=True).start()
-        return self
+    """Tells it to give up waiting for servers."""
+    outcome: Future[T] = field(default_factory=Future[T])
 
     @property
     def over(self) -> bool:
@@ -46,3 +33,32 @@ class Flight:
             return False
         self.outcome.result()
         return True
+
+
+def begin(call: Callable[[threading.Event], T]) -> Work[T]:
+    """Run `call` in a thread; it gets the event that tells it to give up."""
+    work: Work[T] = Work()
+
+    def run() -> None:
+        try:
+            result = call(work.cancelled)
+        except BaseException as error:  # noqa: BLE001 (handed to whoever asks for the outcome)
+            work.outcome.set_exception(error)
+        else:
+            work.outcome.set_result(result)
+
+    # A daemon: a server that never answers must not keep the process from ending; the plan is settled by the next.
+    threading.Thread(target=run, name="scoreline-insert", daemon=True).start()
+    return work
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The insert of a plan, or the recovery of plans, and what to commit once it has landed."""
+
+    ends: Mapping[int, int]
+    """Partition → the offset behind what the plan holds."""
+    records: int
+    """Records that it settles for the first time; 0 for a recovery."""
+    work: Work[tuple[Letter, ...]]
+    """Its outcome is the dead letters of what was refused."""

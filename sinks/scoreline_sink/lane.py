@@ -4,13 +4,16 @@ A batch goes through four steps. Its plan is committed with the offsets of its f
 while the next one is read. One commit then ends it, with the offsets behind its last records, and announces the next
 (3, 1). A crash before 1 leaves nothing; after 1, whoever gets a partition finds the plan in the commit metadata, reads
 the records again and settles them (`recovery`); after 3 it is the next plan's turn.
+
+What ClickHouse refuses becomes a dead letter. The commit that ends such a plan is a Kafka transaction with the letters
+in it (`ending`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from threading import Event
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -18,14 +21,16 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from scoreline.errors import KafkaUnavailable, RetryableError
 from scoreline.settings import Settings
 from scoreline_sink.buffer import Buffer
-from scoreline_sink.clickhouse import Table
 from scoreline_sink.consuming import beginning, check, commit, committed, member_options, take
-from scoreline_sink.flight import Flight
+from scoreline_sink.ending import TransactionInDoubt, end_with_letters
+from scoreline_sink.flight import Flight, Work, begin
+from scoreline_sink.letters import Letter, write_letters
 from scoreline_sink.patience import Patience
 from scoreline_sink.plan import Sealed, encode
 from scoreline_sink.progress import Progress
-from scoreline_sink.recovery import ToRow, read_handover, recover
-from scoreline_sink.settle import store
+from scoreline_sink.recovery import read_handover, recover
+from scoreline_sink.route import Route
+from scoreline_sink.settle import Refusals, store
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +46,6 @@ Pausing throws away what librdkafka has fetched and costs most of a second: righ
 LAND_S = 8.0
 """How long a rebalance or the end of the process waits for the insert in flight."""
 IDLE_COMMIT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """From which topic, as which group, into which table, and how a record becomes a row."""
-
-    topic: str
-    group: str
-    table: Table
-    to_row: ToRow
 
 
 class Lane:
@@ -85,6 +80,9 @@ class Lane:
                 self._read()
                 try:
                     self._advance()
+                except TransactionInDoubt as error:
+                    commits.wait(error)
+                    self._begin_anew()
                 except KafkaUnavailable as error:
                     commits.wait(error)
                 else:
@@ -101,7 +99,7 @@ class Lane:
 
     def _read(self) -> None:
         room = self._buffer.room
-        if room == 0 and not self._paused and self._flight is not None and self._flight.landed(PAUSE_AFTER_S):
+        if room == 0 and not self._paused and self._flight is not None and self._flight.work.landed(PAUSE_AFTER_S):
             return
         if (room == 0) is not self._paused:
             (self._consumer.pause if room == 0 else self._consumer.resume)(self._consumer.assignment())
@@ -116,20 +114,20 @@ class Lane:
                 self._buffer.add(partition, offset, row, message.value() or b"", now)
 
     def _wait_s(self, now: float) -> float:
-        if self._flight is not None and not self._flight.over:
+        if self._flight is not None and not self._flight.work.over:
             return FLIGHT_WAIT_S
         return min(IDLE_WAIT_S, self._buffer.wait_s(now))
 
     def _advance(self) -> None:
         """The next step of the protocol, if it is time for one. Nothing changes when the commit fails."""
         flight, now = self._flight, time.monotonic()
-        if flight is not None and not flight.landed(0):
+        if flight is not None and not flight.work.landed(0):
             return
         due = self._buffer.due(now)
         if due is not None:
             self._commit(flight, due)
-            self._flight = Flight(due.plan.ends, due.plan.rows).start(
-                lambda cancelled: store(self._route.table, due, due.plan.token(self.topic), cancelled)
+            self._flight = Flight(
+                due.plan.ends, due.plan.rows, self._work(lambda cancelled: self._store(due, cancelled))
             )
             self._buffer.pop()
         elif flight is not None and not self._buffer.rows:
@@ -138,6 +136,14 @@ class Lane:
         elif flight is None and now >= self._idle_commit_at:
             self._commit_ends()
             self._idle_commit_at = now + IDLE_COMMIT_S
+
+    def _store(self, planned: Sealed, cancelled: Event) -> Refusals:
+        route = self._route
+        return store(route.table, planned, planned.plan.token(route.topic), route.refused_max, cancelled)
+
+    def _work(self, settle: Callable[[Event], Refusals]) -> Work[tuple[Letter, ...]]:
+        """Begin to settle something, and then to write the dead letters of what is refused."""
+        return begin(lambda cancelled: write_letters(self._settings, self._route, settle(cancelled), cancelled))
 
     def _commit(self, landed: Flight | None, planned: Sealed | None) -> None:
         """End the plan that has landed and announce the next, in one commit."""
@@ -149,9 +155,10 @@ class Lane:
         if planned is not None:
             metadata = encode(planned.plan)
             offsets |= {r.partition: (r.first, metadata) for r in planned.plan.ranges}
-        self._send(offsets)
+        letters = () if landed is None else landed.work.outcome.result()
+        self._send(offsets, letters)
         if landed is not None:
-            self._progress.stored(landed.rows)
+            self._progress.settled(landed.records, len(letters))
             self.ready.set()
 
     def _commit_ends(self) -> None:
@@ -159,17 +166,29 @@ class Lane:
         held = self._buffer.partitions()
         self._send({p: (end, "") for p, end in self._read_to.items() if p not in held and end > self._done.get(p, end)})
 
-    def _send(self, offsets: dict[int, tuple[int, str]]) -> None:
+    def _send(self, offsets: dict[int, tuple[int, str]], letters: tuple[Letter, ...] = ()) -> None:
         offsets = {partition: at for partition, at in offsets.items() if partition in self._done}
         if offsets:
             self._doubtful = True
-            commit(self._consumer, self.topic, offsets)
+            if letters:
+                end_with_letters(self._settings, self._route, self._consumer, offsets, letters)
+            else:
+                commit(self._consumer, self.topic, offsets)
             self._doubtful = False
             self._done |= {partition: offset for partition, (offset, _) in offsets.items()}
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        route = self._route
-        partitions = sorted(tp.partition for tp in assigned)
+    def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        self._begin(sorted(tp.partition for tp in assigned))
+
+    def _begin_anew(self) -> None:
+        """Read again what is committed, and go on from there, with the partitions that this member has."""
+        partitions = sorted(self._done)
+        self._abandon()
+        self._consumer.resume(self._consumer.assignment())
+        self._begin(partitions)
+
+    def _begin(self, partitions: list[int]) -> None:
+        route, consumer = self._route, self._consumer
         handover = read_handover(
             committed(consumer, route.topic, partitions, self._stopped),
             lambda partition: beginning(consumer, route.topic, partition, self._stopped),
@@ -178,8 +197,8 @@ class Lane:
         self._done = dict(handover.starts)
         consumer.assign([TopicPartition(route.topic, p, offset) for p, offset in handover.starts.items()])
         self._paused = False
-        self._flight = Flight(handover.ends, 0).start(
-            lambda cancelled: recover(self._settings, route.topic, route.table, route.to_row, handover, cancelled)
+        self._flight = Flight(
+            handover.ends, 0, self._work(lambda cancelled: recover(self._settings, route, handover, cancelled))
         )
 
     def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
@@ -193,7 +212,7 @@ class Lane:
         """Finish and commit what is in flight, drop what is not planned yet."""
         flight = self._flight
         try:
-            if flight is not None and flight.landed(LAND_S) and not self._doubtful:
+            if flight is not None and flight.work.landed(LAND_S) and not self._doubtful:
                 self._commit(flight, None)
         except KafkaUnavailable as error:
             log.warning("%s: stored but not committed, the next owner settles it: %s", self.topic, error)
@@ -203,7 +222,7 @@ class Lane:
     def _abandon(self) -> None:
         """Forget everything. An insert that still runs is harmless: its plan is committed, its token known."""
         if self._flight is not None:
-            self._flight.cancelled.set()
+            self._flight.work.cancelled.set()
         self._flight = None
         self._buffer.clear()
         self._done, self._read_to = {}, {}

@@ -2,6 +2,7 @@
 
 poll ─► row ─► batch ─► plan ─► insert ─► commit
  │       │       │        │        │         └ lane.Lane._commit: ends this plan and announces the next
+ │       │       │        │        │           ending.end_with_letters: with the dead letters of what was refused
  │       │       │        │        └ settle.store: one insert under the plan's token, settled after any doubt
  │       │       │        └ plan.seal: ranges, counts, checksum; committed before the insert is sent
  │       │       └ buffer.Buffer: bounded by rows, bytes, time and the length of commit metadata
@@ -26,8 +27,9 @@ from scoreline.kafka import await_broker, require_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink.clickhouse import await_clickhouse, rejected_scores_table, scores_table
-from scoreline_sink.lane import Lane, Route
+from scoreline_sink.lane import Lane
 from scoreline_sink.patience import patiently
+from scoreline_sink.route import Route
 from scoreline_sink.rows import REJECTED_COLUMNS, RecordHeaders, RejectedRecord, rejected_row, score_row
 from scoreline_sink.schema import require_schema
 
@@ -73,12 +75,12 @@ def _routes(settings: Settings, stopped: threading.Event) -> tuple[Route, ...]:
     rejected = rejected_scores_table(await_clickhouse(settings, stopped), REJECTED_COLUMNS)
     topics, groups = declare_topics(settings), declare_groups(settings)
     return (
-        Route(topics.enriched.name, groups.sink_enriched, scores, _score_row),
-        Route(topics.rejected.name, groups.sink_rejected, rejected, _rejected_row),
+        Route(topics.enriched.name, groups.sink_enriched, scores, _score_row, settings.refused_rows_max),
+        Route(topics.rejected.name, groups.sink_rejected, rejected, _rejected_row, refused_max=0),
     )
 
 
-def _score_row(partition: int, offset: int, message: Message) -> bytes:
+def _score_row(partition: int, offset: int, message: Message) -> bytes | None:
     return score_row(partition, offset, message.value())
 
 

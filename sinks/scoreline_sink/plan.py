@@ -15,6 +15,8 @@ from scoreline.errors import PlanError
 
 METADATA_CHARS_MAX = 4095
 """Longest commit metadata that a broker takes by default (`offset.metadata.max.bytes` 4096)."""
+Coordinates = tuple[int, int]
+"""Partition and offset of a record."""
 _VERSION = "1"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -56,10 +58,11 @@ class PartitionRows:
 
     partition: int
     offsets: list[int] = field(default_factory=list[int])
-    rows: list[bytes] = field(default_factory=list[bytes])
+    rows: list[bytes | None] = field(default_factory=list["bytes | None"])
+    """One for each offset; None where the record is no row: it is planned, but not inserted."""
     crc: int = 0
 
-    def add(self, offset: int, row: bytes, value: bytes) -> None:
+    def add(self, offset: int, row: bytes | None, value: bytes) -> None:
         self.offsets.append(offset)
         self.rows.append(row)
         self.crc = zlib.crc32(value, self.crc)
@@ -74,11 +77,19 @@ class Sealed:
 
     @property
     def rows(self) -> list[bytes]:
-        return [row for partition in self.partitions for row in partition.rows]
+        """What is inserted, in the order of the records."""
+        return [row for partition in self.partitions for row in partition.rows if row is not None]
 
-    def coordinates(self) -> Iterator[tuple[int, int]]:
-        """(partition, offset) of every row, in the order of `rows`."""
-        return ((p.partition, offset) for p in self.partitions for offset in p.offsets)
+    @property
+    def is_whole(self) -> bool:
+        """Whether every record is a row."""
+        return all(row is not None for partition in self.partitions for row in partition.rows)
+
+    def records(self) -> Iterator[tuple[Coordinates, bytes | None]]:
+        """Every record in order: where it stands, and its row."""
+        return (
+            ((p.partition, offset), row) for p in self.partitions for offset, row in zip(p.offsets, p.rows, strict=True)
+        )
 
 
 def seal(partitions: Sequence[PartitionRows]) -> Sealed:

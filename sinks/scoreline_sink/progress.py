@@ -20,8 +20,9 @@ class Progress:
         self._reported_at = time.monotonic()
         self._trouble_at = 0.0
 
-    def stored(self, rows: int) -> None:
-        self._total += rows
+    def settled(self, records: int, refused: int) -> None:
+        """`records` of a plan are done with; `refused` of them, or of one before, are no rows."""
+        self._total += max(0, records - refused)
 
     def report(self, lag: Callable[[], int]) -> None:
         """Log rows per second, the total and the lag, every few seconds while there are rows."""

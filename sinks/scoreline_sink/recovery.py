@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from threading import Event
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from scoreline.errors import KafkaUnavailable, PlanError
+from scoreline.errors import ConflictingOwner, KafkaUnavailable, PlanError
 from scoreline.settings import Settings
-from scoreline_sink.clickhouse import Table
-from scoreline_sink.consuming import check, reader_options, take
+from scoreline_sink.consuming import check, committed, reader_options, take
 from scoreline_sink.patience import Patience, patiently
 from scoreline_sink.plan import PartitionRows, Plan, Sealed, decode, encode, seal
-from scoreline_sink.settle import settle
+from scoreline_sink.route import Route, ToRow
+from scoreline_sink.settle import Refusals, settle
 
 REREAD_ROWS = 5_000
 REREAD_WAIT_S = 0.5
 REREAD_END_S = 10.0
 """How long a topic may end before a planned offset: behind a new partition leader it can, for a moment."""
 
-ToRow = Callable[[int, int, Message], bytes]
-"""(partition, offset, message) → row."""
-
 
 @dataclass(frozen=True, slots=True)
 class Handover:
     """What the committed offsets of newly assigned partitions say."""
 
+    committed: Mapping[int, tuple[int, str]]
+    """Partition → (offset, metadata), as they were read."""
     starts: Mapping[int, int]
     """Partition → the offset to go on reading from."""
     plans: tuple[Plan, ...]
@@ -54,29 +54,49 @@ def read_handover(committed: Mapping[int, tuple[int, str]], beginning: Callable[
         if partition not in plan.ends:
             raise PlanError(f"partition {partition} carries a plan that does not name it: {metadata[:80]!r}")
         ends[partition] = starts[partition] = plan.ends[partition]
-    return Handover(starts, tuple(plans.values()), ends)
+    return Handover(committed, starts, tuple(plans.values()), ends)
 
 
-def recover(settings: Settings, topic: str, table: Table, to_row: ToRow, handover: Handover, cancelled: Event) -> None:
-    """Finish the plans of `handover`.
+def recover(settings: Settings, route: Route, handover: Handover, cancelled: Event) -> Refusals:
+    """Finish the plans of `handover`; returns what of them is refused and to be answered by this process.
 
-    Raises PlanError when the topic does not hold what a plan names, or the table holds what no plan names; else as
-    `settle`.
+    A plan can name partitions that do not carry it: others own them, or its end was committed there already. Their
+    records are settled with the rest, their dead letters are not ours.
+
+    Raises PlanError when the topic does not hold what a plan names, or the table holds what no plan names;
+    ConflictingOwner when the partitions are another's by now; else as `settle`.
     """
-    _refuse_unplanned_rows(topic, table, handover.starts, cancelled)
+    _refuse_unplanned_rows(settings, route, handover, cancelled)
+    refusals: Refusals = {}
     for plan in handover.plans:
-        settle(table, reread(settings, topic, plan, to_row, cancelled), plan.token(topic), cancelled)
+        sealed = reread(settings, route.topic, plan, route.to_row, cancelled)
+        refused = settle(route.table, sealed, plan.token(route.topic), route.refused_max, cancelled)
+        carriers = {partition for partition, end in plan.ends.items() if handover.ends.get(partition) == end}
+        refusals |= {at: why for at, why in refused.items() if at[0] in carriers}
+    return refusals
 
 
-def _refuse_unplanned_rows(topic: str, table: Table, starts: Mapping[int, int], cancelled: Event) -> None:
-    for partition, offset in patiently(lambda: table.highest(starts), cancelled).items():
-        if offset >= starts[partition]:
-            raise PlanError(
-                f"{table.clickhouse.database}.{table.name} already holds offset {offset} of {topic} partition "
-                f"{partition}, but reading would go on at {starts[partition]} and store rows twice: the group's "
-                f"offsets were reset or expired, or the topic was made anew. Set its offset of this partition to "
-                f"{offset + 1}; a topic that was made anew needs a new SCORELINE_CLICKHOUSE_DATABASE"
+def _refuse_unplanned_rows(settings: Settings, route: Route, handover: Handover, cancelled: Event) -> None:
+    starts, table = handover.starts, route.table
+    highest = patiently(lambda: table.highest(starts), cancelled)
+    unplanned = {partition: offset for partition, offset in highest.items() if offset >= starts[partition]}
+    if not unplanned:
+        return
+    # Rows are stored after their plan is committed: if another owner stored them, the committed offset has moved.
+    with closing(Consumer(reader_options(settings, route.group))) as consumer:
+        now = committed(consumer, route.topic, sorted(unplanned), cancelled)
+    for partition, offset in unplanned.items():
+        if now[partition] != handover.committed[partition]:
+            raise ConflictingOwner(
+                f"{route.topic} partition {partition}: another sink has gone on from where this one was to begin; "
+                "Kafka did not hear from this one for SCORELINE_SESSION_TIMEOUT_S. Start it again"
             )
+        raise PlanError(
+            f"{table.clickhouse.database}.{table.name} already holds offset {offset} of {route.topic} partition "
+            f"{partition}, but reading would go on at {starts[partition]} and store rows twice: the group's "
+            f"offsets were reset or expired, or the topic was made anew. Set its offset of this partition to "
+            f"{offset + 1}; a topic that was made anew needs a new SCORELINE_CLICKHOUSE_DATABASE"
+        )
 
 
 def reread(settings: Settings, topic: str, plan: Plan, to_row: ToRow, cancelled: Event) -> Sealed:

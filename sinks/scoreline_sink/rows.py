@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import orjson
 
-from scoreline.errors import MalformedRecord
 from scoreline.rejections import PREFIX
 
 RecordHeaders = list[tuple[str, bytes | None]]
@@ -20,6 +19,8 @@ RecordHeaders = list[tuple[str, bytes | None]]
 TIMESTAMP_MAX_MS = 4_102_444_800_000
 """2100-01-01, Unix milliseconds: what a timestamp is cut to, so that none makes a stray table partition."""
 NAME_CHARS_MAX = 200
+_SECOND_OBJECT = re.compile(rb"\}[\s,;]*\{")
+"""Where a second object could begin, as ClickHouse separates rows; also inside of text or between nested objects."""
 _OURS = PREFIX + "reason"
 _KEY = re.compile(r"([a-z0-9][a-z0-9_-]{0,62})/(.{1,200})", re.DOTALL)
 _UINT16_MAX, _UINT64_MAX = 2**16 - 1, 2**64 - 1
@@ -45,14 +46,25 @@ REJECTED_COLUMNS = (
 """Columns of `rejected_row`, in its order."""
 
 
-def score_row(partition: int, offset: int, value: bytes | None) -> bytes:
-    """Row of `scores`, from the value of an enriched record. Raises MalformedRecord for what is no JSON object."""
-    if value is None or not value.startswith(b'{"'):
-        raise MalformedRecord(
-            f"partition {partition} offset {offset}: the value is no compact JSON object; "
-            "only the worker may write to this topic"
-        )
+def score_row(partition: int, offset: int, value: bytes | None) -> bytes | None:
+    """Row of `scores`, from the value of an enriched record; None for what can be seen to be no compact JSON object.
+
+    What passes may still be broken inside, but ClickHouse reads it as one row or refuses it: it cannot be two rows,
+    nor end inside the next one.
+    """
+    if value is None or not (value.startswith(b'{"') and value.endswith(b"}")):
+        return None
+    if _SECOND_OBJECT.search(value) is not None and not is_one_object(value):
+        return None
     return b'{"src_partition":%d,"src_offset":%d,%b' % (partition, offset, value[1:])
+
+
+def is_one_object(row: bytes) -> bool:
+    """Whether these bytes are one JSON object and nothing else. Parses them: not for every row."""
+    try:
+        return isinstance(orjson.loads(row), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

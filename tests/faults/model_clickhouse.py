@@ -2,7 +2,8 @@
 
 An insert is one part per month, each all or nothing. For each part the server writes the token into its log and only
 then puts the part in place; a known token is answered "ok" whatever became of its part. An insert goes on after its
-sender has died or given up. A second insert under a token that is being inserted is refused.
+sender has died or given up. A second insert under a token that is being inserted is refused. One with a row that has
+`"bad"` stores nothing and names that row.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 import orjson
 
 from scoreline.errors import ClickHouseUnavailable
-from scoreline_sink.plan import Range
+from scoreline_sink.plan import Coordinates, Range
+from scoreline_sink.rows import is_one_object
+from scoreline_sink.server_errors import RefusedRow
 from tests.faults.world import Process, World
 
 INSERT_TIMEOUT_S = 60.0
-Coordinates = tuple[int, int]
 
 
 @dataclass(eq=False)
@@ -27,6 +29,8 @@ class Answer:
 
     done: bool = False
     refused: str = ""
+    refused_row: int | None = None
+    """Place of the row that the server does not take, from 1."""
 
 
 @dataclass(eq=False)
@@ -65,6 +69,10 @@ class Server:
             answer.refused, answer.done = f"query with id {token} is already running", True
             return
         self._running.add(token)
+        self.world.step()
+        answer.refused_row = next((n for n, row in enumerate(rows, 1) if "bad" in orjson.loads(row)), None)
+        if answer.refused_row is not None:
+            rows = ()
         months: defaultdict[str, list[tuple[Coordinates, bytes]]] = defaultdict(list)
         for row in rows:
             fields = orjson.loads(row)
@@ -106,6 +114,19 @@ class ModelTable:
         if answer.refused:
             raise ClickHouseUnavailable(answer.refused)
         self._answer()
+        if answer.refused_row is not None:
+            raise RefusedRow("bad", answer.refused_row)
+
+    @staticmethod
+    def is_one_row(row: bytes) -> bool:
+        return is_one_object(row)
+
+    def holds_raw(self, partition: int, offset: int) -> bool:
+        self._reach()
+        stored = (orjson.loads(row) for row in self._server.bodies.values())
+        found = any((row["raw_partition"], row["raw_offset"]) == (partition, offset) for row in stored)
+        self._answer()
+        return found
 
     def present(self, ranges: Sequence[Range]) -> list[Coordinates]:
         self._reach()

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from tests.faults.model_kafka import Broker, Message, Reader
+from tests.faults.model_kafka import Broker, GroupMetadata, Message, Reader
 from tests.faults.world import Process
 
 Callback = Callable[[Any, list[TopicPartition]], None]
@@ -38,7 +38,6 @@ class Group:
     unrest: float = 0.0
     """How often a read finds that a rebalance has begun."""
     members: list[Membership] = field(default_factory=list)
-    expelled: list[Process] = field(default_factory=list)
     generation: int = 0
     rebalancing: bool = False
 
@@ -70,7 +69,6 @@ class Group:
         """Remove whose session is over."""
         for member in list(self.members):
             if member.process.silent and self.broker.world.now - member.process.silent_since >= self.session_s:
-                self.expelled.append(member.process)
                 self.leave(member)
 
     def share(self, member: Membership) -> list[int]:
@@ -81,12 +79,16 @@ class Group:
         return list(range(first, first + size + (place < more)))
 
     def commit(self, member: Membership, generation: int, offsets: Mapping[int, tuple[int, str]], name: str) -> None:
+        self.check(member, generation)
+        self.broker.offsets |= {(name, self.topic, p): at for p, at in offsets.items()}
+
+    def check(self, member: Membership, generation: int) -> None:
+        """Raise unless this member of this generation may commit, by itself or in a transaction."""
         self.expel_silent()
         if member not in self.members:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "unknown member"))
         if generation != self.generation:
             raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "another generation"))
-        self.broker.offsets |= {(name, self.topic, p): at for p, at in offsets.items()}
 
 
 class Member(Reader):
@@ -116,6 +118,11 @@ class Member(Reader):
         # one connection: a commit that comes late cannot overtake the next one of the same consumer
         self.broker.request(lambda: self._group.commit(member, generation, wanted, self.group), can_be_late=False)
         return offsets
+
+    def consumer_group_metadata(self) -> GroupMetadata:
+        member, generation = self._membership, self._generation
+        assert member is not None
+        return GroupMetadata(self.group, lambda: self._group.check(member, generation))
 
     def close(self) -> None:
         self.broker.world.step()

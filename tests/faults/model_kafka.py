@@ -81,6 +81,9 @@ class Message:
     def headers(self) -> Headers:
         return self._entry.headers
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self._entry.timestamp
+
 
 class Log:
     """One partition; the index of an entry is its offset."""
@@ -104,6 +107,15 @@ class Log:
             entry = self.entries[offset]
             if not entry.marker and (entry.transaction is None or entry.transaction.state == "committed"):
                 yield offset, entry
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetadata:
+    """What a transaction says of the consumer whose offsets it commits."""
+
+    group: str
+    check: Callable[[], None] = lambda: None
+    """Raises unless the coordinator still takes commits of this member."""
 
 
 class Broker:
@@ -235,11 +247,16 @@ class Producer:
             self.produce(topic, message["value"], message["key"], partition)
         return len(messages)
 
-    def send_offsets_to_transaction(self, positions: list[TopicPartition], group: str, _timeout: float) -> None:
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], member: GroupMetadata, _timeout: float
+    ) -> None:
+        epoch = self._epoch
+
         def apply() -> None:
-            transaction = self._broker.transaction(self._name, self._epoch)
+            transaction = self._broker.transaction(self._name, epoch)
+            member.check()
             for at in positions:
-                transaction.offsets[group, at.topic, at.partition] = (at.offset, "")
+                transaction.offsets[member.group, at.topic, at.partition] = (at.offset, at.metadata or "")
 
         self._broker.request(apply)
 
@@ -277,8 +294,8 @@ class Reader:
         self._fetched_at = 0.0
         """When the first records arrive."""
 
-    def consumer_group_metadata(self) -> str:
-        return self.group
+    def consumer_group_metadata(self) -> GroupMetadata:
+        return GroupMetadata(self.group)
 
     def committed(self, positions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """Committed offsets; waits for stable ones."""

@@ -2,12 +2,14 @@
 
 Modelled are the log and the group (`model_kafka`, `model_group`) and ClickHouse (`model_clickhouse`). One seed is one
 life of one lane's topic: sinks start, are killed, stopped, resumed as zombies and asked to end, at any step; ClickHouse
-is killed between its log and its part; in the end two sinks at most are left alone and have to come to rest.
+is killed between its log and its part; some records are refused and end as dead letters, in a transaction that can go
+wrong at any step; in the end the sinks are left alone and have to come to rest.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -15,21 +17,27 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
-from scoreline.errors import ClickHouseUnavailable, ConflictingOwner, PlanError, RetryableError
+from scoreline.errors import ClickHouseUnavailable, ConflictingOwner, RetryableError
 from scoreline.settings import Settings
-from scoreline_sink import flight, lane, patience, recovery, settle
-from scoreline_sink.lane import Lane, Route
+from scoreline_sink import ending, flight, lane, letters, patience, recovery, settle
+from scoreline_sink.lane import Lane
 from scoreline_sink.patience import Patience
 from scoreline_sink.plan import Sealed
+from scoreline_sink.route import Route
 from scoreline_sink.rows import score_row
+from scoreline_sink.server_errors import RefusedRow
 from tests.faults.model_clickhouse import ModelTable, Server
 from tests.faults.model_group import Group, Member
-from tests.faults.model_kafka import Broker, Entry, Message, Reader, Transaction
+from tests.faults.model_kafka import Broker, Entry, Message, Producer, Reader, Transaction
 from tests.faults.world import Clock, Process, World
 
-TOPIC, GROUP = "scores.enriched", "sink"
+RAW, TOPIC, REJECTED = "scores.raw", "scores.enriched", "scores.rejected"
+GROUP = "sink"
+NO_OBJECTS = (None, b"[]", b'{"a":1}{"b":2}')
+REFUSED_MAX = 10_000
 SETTINGS = Settings(insert_linger_s=0.2)
 SINKS_MAX = 3
 REST_S = 900.0
@@ -48,6 +56,8 @@ class Simulation:
         self.server = Server(self.world, random.choice((0.0, 0.1)))
         self.loses_log = random.random() < 0.2
         """Power cuts; then no zombies: one that was stopped before its insert would store a second time."""
+        self.bad = random.choice((0.0, 0.05, 0.3))
+        """How many records are refused."""
         self.sinks: list[Process] = []
         self._endings: dict[Process, Event] = {}
         self._settings = SETTINGS.model_copy(update={"insert_rows_max": random.choice((2, 5, 20))})
@@ -103,15 +113,11 @@ class Simulation:
 
     def _work(self, process: Process) -> None:
         """What `main` wires, and the end of the process that it makes of an error."""
-        route = Route(TOPIC, GROUP, ModelTable(self.server), _to_row)  # type: ignore[arg-type]
+        route = Route(TOPIC, GROUP, ModelTable(self.server), _to_row, REFUSED_MAX)  # type: ignore[arg-type]
         try:
             Lane(route, self._settings, self._endings[process]).run()
         except ConflictingOwner:
             """The supervisor starts it again."""
-        except PlanError:
-            # one that slept between its assignment and its first question sees what its successor has stored
-            if process not in self.group.expelled:
-                raise
         self.world.kill(process)
 
     def _produce(self) -> None:
@@ -122,10 +128,20 @@ class Simulation:
         transaction = Transaction(0, self.world.now)
         self._open = [transaction]
         for _ in range(random.randint(1, 12)):
-            month = random.choice(("2026-01", "2026-02", "2026-03"))
-            value = b'{"score_id":"%d","timestamp":"%b-05T00:00:00Z"}' % (random.getrandbits(32), month.encode())
             partition = random.randrange(self.partitions)
-            self.broker.append(transaction, TOPIC, partition, Entry(b"key", value, transaction=transaction))
+            key = b"%d" % random.getrandbits(64)
+            raw = self.broker.append(None, RAW, partition, Entry(key, b"as it was sent", ((key.decode(), key),)))
+            value = self._value(partition, raw)
+            self.broker.append(transaction, TOPIC, partition, Entry(key, value, transaction=transaction))
+
+    def _value(self, partition: int, raw_offset: int) -> bytes | None:
+        random = self.world.random
+        is_bad = random.random() < self.bad
+        if is_bad and random.random() < 0.3:
+            return random.choice(NO_OBJECTS)
+        fields = {"raw_partition": partition, "raw_offset": raw_offset}
+        fields |= {"timestamp": random.choice(("2026-01", "2026-02", "2026-03"))} | ({"bad": 1} if is_bad else {})
+        return orjson.dumps(fields)
 
     def _make_peace(self) -> None:
         self.broker.faults = self.server.faults = self.group.unrest = 0.0
@@ -154,20 +170,39 @@ class Simulation:
 
 
 def judge_run(simulation: Simulation) -> None:
-    """Raise AssertionError unless the table holds every committed record once, as it was."""
-    expected = {
-        (partition, offset): score_row(partition, offset, entry.value)
-        for partition in range(simulation.partitions)
-        for offset, entry in simulation.broker.logs[TOPIC, partition].committed()
-    }
+    """Raise AssertionError unless every committed record is one row, as it was, or one dead letter."""
+    expected: dict[tuple[int, int], bytes | None] = {}
+    refused: Counter[tuple[str, str, bytes | None, bytes | None]] = Counter()
+    for partition in range(simulation.partitions):
+        for offset, entry in simulation.broker.logs[TOPIC, partition].committed():
+            row = score_row(partition, offset, entry.value)
+            if row is None:
+                refused[TOPIC, f"{partition} {offset}", entry.key, entry.value] += 1
+            elif b'"bad"' in row:
+                raw_offset = orjson.loads(row)["raw_offset"]
+                refused[RAW, f"{partition} {raw_offset}", entry.key, b"as it was sent"] += 1
+            else:
+                expected[partition, offset] = row
     stored = simulation.server.rows
     assert not set(expected) - set(stored), f"lost: {sorted(set(expected) - set(stored))}"
     assert not set(stored) - set(expected), f"invented: {sorted(set(stored) - set(expected))}"
     assert len(stored) == len(set(stored)), "stored twice"
     assert simulation.server.bodies == expected
+    written = Counter(_written(simulation))
+    assert not refused - written, f"no letter: {refused - written}"
+    assert not written - refused, f"letters too many: {written - refused}"
 
 
-def _to_row(partition: int, offset: int, message: Message) -> bytes:
+def _written(simulation: Simulation) -> Iterator[tuple[str, str, bytes | None, bytes | None]]:
+    """Of every visible dead letter: topic and place of its record, key and value."""
+    for partition in range(simulation.partitions):
+        for _, entry in simulation.broker.logs[REJECTED, partition].committed():
+            headers = {name: value.decode() for name, value in entry.headers}
+            place = f"{headers['scoreline.partition']} {headers['scoreline.offset']}"
+            yield headers["scoreline.topic"], place, entry.key, entry.value
+
+
+def _to_row(partition: int, offset: int, message: Message) -> bytes | None:
     return score_row(partition, offset, message.value())
 
 
@@ -191,10 +226,12 @@ def models(simulation: Simulation) -> Iterator[pytest.MonkeyPatch]:
             raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (lane, recovery, patience):
+        for module in (lane, letters, recovery, patience):
             patch.setattr(module, "time", Clock(world))
         patch.setattr(lane, "Consumer", lambda config: Member(simulation.group, config))
-        patch.setattr(recovery, "Consumer", lambda config: Reader(simulation.broker, config))
+        for module in (letters, recovery):
+            patch.setattr(module, "Consumer", lambda config: Reader(simulation.broker, config))
+        patch.setattr(ending, "Producer", lambda config: Producer(simulation.broker, config))
         patch.setattr(flight, "threading", SimpleNamespace(Thread=Thread, Event=threading.Event))
         patch.setattr(flight, "wait_for", wait_for)
         patch.setattr(Patience, "wait", wait)
@@ -223,7 +260,7 @@ def insert_before_planning(patch: pytest.MonkeyPatch) -> None:
 
     def insert_and_announce(self: Lane, landed: Any, planned: Sealed | None) -> None:
         if planned is not None:
-            lane.store(self._route.table, planned, planned.plan.token(self.topic), self._stopped)
+            self._store(planned, self._stopped)
         announce(self, landed, planned)
 
     patch.setattr(Lane, "_commit", insert_and_announce)
@@ -233,13 +270,38 @@ def insert_before_planning(patch: pytest.MonkeyPatch) -> None:
 def believe_every_answer(patch: pytest.MonkeyPatch) -> None:
     """Broken: after a doubt the same insert is sent until it is acknowledged, and the table is not asked."""
 
-    def insert_until_acknowledged(table: Any, sealed: Sealed, token: str, patience: Patience) -> None:
+    def insert_until_acknowledged(table: Any, sealed: Sealed, token: str, limit: int, patience: Patience) -> Any:
+        judge = settle._Judge(table, sealed, TOPIC, limit)
         while True:
+            rows = {at: row for at, row in sealed.records() if row is not None and at not in judge.refused}
             try:
-                table.insert(sealed.rows, token)
+                table.insert(list(rows.values()), token)
             except ClickHouseUnavailable as error:
                 patience.wait(error)
+            except RefusedRow as error:
+                judge.refuse(list(rows), error)
             else:
-                return
+                return judge.refused
 
     patch.setattr(settle, "_settle", insert_until_acknowledged)
+
+
+def send_letters_before_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Broken: dead letters in a transaction of their own, then the commit that ends the plan."""
+    end = lane.end_with_letters
+
+    def send_and_commit(settings: Any, route: Route, consumer: Any, offsets: Any, letters: Any) -> None:
+        end(settings, route, consumer, {}, letters)
+        lane.commit(consumer, route.topic, offsets)
+
+    patch.setattr(lane, "end_with_letters", send_and_commit)
+
+
+def repeat_what_is_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    """Broken: a transaction without an answer is done again, and the committed offsets are not asked."""
+    patch.setattr(Lane, "_begin_anew", lambda _: None)
+
+
+def forget_the_generation(patch: pytest.MonkeyPatch) -> None:
+    """Broken: the coordinator is not told whose offsets the transaction commits."""
+    patch.setattr(Member, "consumer_group_metadata", Reader.consumer_group_metadata)

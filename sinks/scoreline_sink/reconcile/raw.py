@@ -95,7 +95,7 @@ class Lane:
         self._settings = settings
         self._consumer = Consumer(reader_options(settings, group))
         try:
-            self._ends = {p: _watermarks(self._consumer, settings, topic, p)[1] for p in partitions}
+            self._ends = _log_ends(settings, topic, partitions)
         except BaseException:
             self.close()
             raise
@@ -141,12 +141,10 @@ def await_sink(settings: Settings, partitions: list[int], wait_s: float) -> None
     Raises RetryableError when it has not within `wait_s`, KafkaUnavailable, TopicError.
     """
     topics, groups = declare_topics(settings), declare_groups(settings)
-    with (
-        closing(Lane(settings, topics.enriched.name, groups.sink_enriched, partitions)) as enriched,
-        closing(Lane(settings, topics.rejected.name, groups.sink_rejected, partitions)) as rejected,
-    ):
-        deadline = time.monotonic() + wait_s
-        for lane in (enriched, rejected):
+    deadline = time.monotonic() + wait_s
+    # Enriched first: what ClickHouse refuses of it becomes a dead letter, and stands behind the end of rejected before.
+    for topic, group in ((topics.enriched, groups.sink_enriched), (topics.rejected, groups.sink_rejected)):
+        with closing(Lane(settings, topic.name, group, partitions)) as lane:
             _await_lane(lane, deadline, wait_s)
 
 
@@ -231,6 +229,17 @@ def _offset(message: Message) -> int:
 def _watermarks(consumer: Consumer, settings: Settings, topic: str, partition: int) -> tuple[int, int]:
     at = TopicPartition(topic, partition)
     return _asked(settings, topic, lambda: consumer.get_watermark_offsets(at, CALL_TIMEOUT_S))
+
+
+def _log_ends(settings: Settings, topic: str, partitions: list[int]) -> dict[int, int]:
+    """Partition → offset behind its last record, committed or not.
+
+    A reader of committed records is told where the first open transaction begins. One that has committed its offsets
+    can be open here for a moment yet, until its marker is written in this partition too.
+    """
+    options = reader_options(settings, f"{settings.topic_prefix}scoreline.unused")
+    with Consumer({**options, "isolation.level": "read_uncommitted"}) as consumer:
+        return {p: _watermarks(consumer, settings, topic, p)[1] for p in partitions}
 
 
 def _asked(settings: Settings, topic: str, call: Callable[[], T]) -> T:

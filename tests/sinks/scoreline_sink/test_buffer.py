@@ -15,7 +15,7 @@ def add(buffer: Buffer, partition: int, offset: int, row: bytes = b"row", now: f
 def drain(buffer: Buffer, now: float) -> list[list[tuple[int, int]]]:
     batches: list[list[tuple[int, int]]] = []
     while (sealed := buffer.due(now)) is not None:
-        batches.append(list(sealed.coordinates()))
+        batches.append([at for at, _ in sealed.records()])
         buffer.pop()
     return batches
 

@@ -70,12 +70,20 @@ def test_the_checksum_sees_a_changed_value_and_a_moved_one() -> None:
 def test_rows_and_coordinates_go_together() -> None:
     """An error at row N of the body names the record it was made of."""
     sealed = seal([partition_rows(3, 7, 2), partition_rows(1, 4, 1)])
-    assert list(zip(sealed.rows, sealed.coordinates(), strict=True)) == [
-        (b"row 4", (1, 4)),
-        (b"row 7", (3, 7)),
-        (b"row 8", (3, 8)),
-    ]
+    assert list(sealed.records()) == [((1, 4), b"row 4"), ((3, 7), b"row 7"), ((3, 8), b"row 8")]
+    assert sealed.rows == [b"row 4", b"row 7", b"row 8"]
+    assert sealed.is_whole
     assert sealed.plan.ends == {1: 5, 3: 9}
+
+
+def test_a_record_that_is_no_row_is_planned_and_not_inserted() -> None:
+    """It counts in range, number and checksum, so that whoever replays the plan reads the same."""
+    rows = partition_rows(1, 4, 2)
+    rows.add(6, None, b"null")
+    sealed = seal([rows])
+    assert sealed.plan.ranges == (Range(1, 4, 6, 3),)
+    assert (sealed.rows, sealed.is_whole) == ([b"row 4", b"row 5"], False)
+    assert sealed.plan.crc != seal([partition_rows(1, 4, 2)]).plan.crc
 
 
 def test_a_plan_too_long_for_commit_metadata_is_split() -> None:

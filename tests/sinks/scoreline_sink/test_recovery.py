@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Message
 
-from scoreline.errors import KafkaUnavailable, PlanError
+from scoreline.errors import ConflictingOwner, KafkaUnavailable, PlanError
 from scoreline.settings import Settings
-from scoreline.topics import declare_topics
+from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink import recovery
 from scoreline_sink.clickhouse import ClickHouse, scores_table
 from scoreline_sink.plan import PartitionRows, Plan, Range, Sealed, encode, seal
 from scoreline_sink.recovery import Handover, read_handover, recover, reread
+from scoreline_sink.route import Route
 from scoreline_sink.rows import score_row
 from tests.sinks.scoreline_sink.records import Writer, stored, values
 from tests.support import read_topic
@@ -24,7 +25,7 @@ PLAN = Plan((Range(0, 10, 19, 8), Range(2, 5, 5, 1)), 7)
 OTHER = Plan((Range(1, 0, 3, 4),), 8)
 
 
-def to_row(partition: int, offset: int, message: Message) -> bytes:
+def to_row(partition: int, offset: int, message: Message) -> bytes | None:
     return score_row(partition, offset, message.value())
 
 
@@ -104,12 +105,50 @@ def test_reading_again_ends_when_cancelled(settings: Settings, planned: Sealed) 
         reread(away, declare_topics(settings).enriched.name, planned.plan, to_row, cancelled)
 
 
+def route_of(settings: Settings, clickhouse: ClickHouse) -> Route:
+    """The lane of enriched."""
+    topic, group = declare_topics(settings).enriched.name, declare_groups(settings).sink_enriched
+    return Route(topic, group, scores_table(clickhouse), to_row, 100)
+
+
 def test_rows_that_no_plan_announced_stop_the_sink(settings: Settings, pipeline: ClickHouse, planned: Sealed) -> None:
     """Offsets that were reset, or a topic made anew, would store everything a second time."""
-    topic, table = declare_topics(settings).enriched.name, scores_table(pipeline)
-    ends = planned.plan.ends
-    recover(settings, topic, table, to_row, Handover(ends, (planned.plan,), ends), NEVER)
+    route, ends, never = route_of(settings, pipeline), planned.plan.ends, dict.fromkeys(range(4), (-1001, ""))
+    recover(settings, route, Handover(never, ends, (planned.plan,), ends), NEVER)
     assert stored(pipeline)[0] == 100
-    recover(settings, topic, table, to_row, Handover(ends, (), {}), NEVER)
+    recover(settings, route, Handover(never, ends, (), {}), NEVER)
     with pytest.raises(PlanError, match=f"already holds offset {ends[1] - 1} of .* partition 1"):
-        recover(settings, topic, table, to_row, Handover({1: 5}, (), {}), NEVER)
+        recover(settings, route, Handover(never, {1: 5}, (), {}), NEVER)
+
+
+def test_rows_of_a_successor_are_not_taken_for_rows_without_a_plan(
+    settings: Settings, pipeline: ClickHouse, planned: Sealed
+) -> None:
+    """Who slept between its assignment and its first question is told that others have its partitions."""
+    route, ends = route_of(settings, pipeline), planned.plan.ends
+    recover(settings, route, Handover({}, ends, (planned.plan,), ends), NEVER)
+    with pytest.raises(ConflictingOwner, match="partition 1: another sink has gone on"):
+        recover(settings, route, Handover({1: (5, "")}, {1: 5}, (), {}), NEVER)
+
+
+def test_only_partitions_that_carry_a_plan_answer_for_its_refused_records(
+    settings: Settings, pipeline: ClickHouse
+) -> None:
+    """Others own the rest, or have ended it: theirs are the dead letters."""
+    bad = [b"[]", b"null", b"{}", b"1"]
+    Writer(settings).commit([*values(0, 3), *bad])
+    sealed = {p: PartitionRows(p) for p in range(4)}
+    for message in read_topic(settings, declare_topics(settings).enriched.name):
+        partition, offset, value = message.partition() or 0, message.offset() or 0, message.value() or b""
+        sealed[partition].add(offset, score_row(partition, offset, value), value)
+    plan, route = seal(list(sealed.values())).plan, route_of(settings, pipeline)
+    refusals = [
+        recover(settings, route, read_handover(committed, lambda _: 0), NEVER)
+        for committed in (
+            {0: (0, encode(plan)), 1: (0, encode(plan))},
+            {2: (2, ""), 3: (0, encode(plan))},
+            {2: (2, "")},
+        )
+    ]
+    assert [sorted(found) for found in refusals] == [[(0, 1), (1, 1)], [(3, 1)], []]
+    assert stored(pipeline)[0] == 4

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreline.errors import MalformedRecord
 from scoreline.rejections import Origin, Reason, Rejection, rejection_headers
 from scoreline_sink.clickhouse import ClickHouse, rejected_scores_table
 from scoreline_sink.plan import Range
@@ -33,6 +32,7 @@ def test_a_score_keeps_its_json_and_gains_its_coordinates(
     """The record's own bytes are in the row as they are; only the coordinates stand before them."""
     value = encoded(enriched(1, comment=comment, metadata=metadata))
     row = score_row(partition, offset, value)
+    assert row is not None
     assert row.endswith(value[1:])
     assert orjson.loads(row) == {"src_partition": partition, "src_offset": offset} | orjson.loads(value)
 
@@ -40,8 +40,26 @@ def test_a_score_keeps_its_json_and_gains_its_coordinates(
 @pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b'[{"score_id":"a"}]', b"{}", b' {"a":1}', b"\xff"])
 def test_what_is_no_object_makes_no_score(value: bytes | None) -> None:
     """An array would become several rows, an empty object a row of defaults."""
-    with pytest.raises(MalformedRecord, match="partition 3 offset 9"):
-        score_row(3, 9, value)
+    assert score_row(3, 9, value) is None
+
+
+@pytest.mark.parametrize("between", [b"", b"\n", b" \t\r\n", b",", b" , ", b";"])
+def test_two_objects_make_no_score(between: bytes) -> None:
+    """The second could name coordinates of its own, and would then be a row that nobody planned."""
+    assert score_row(3, 9, b'{"a":1}' + between + b'{"src_partition":0,"src_offset":5}') is None
+    assert score_row(3, 9, b'{"a":{"b":1}}' + between + b'{"a":{}}') is None
+
+
+@pytest.mark.parametrize("open_end", [b'{"a":[1', b'{"a":"x', b'{"a":1}]', b'{"a":1}\n', b'{"a":1},'])
+def test_a_value_that_ends_open_makes_no_score(open_end: bytes) -> None:
+    """It could swallow the row behind it."""
+    assert score_row(3, 9, open_end) is None
+
+
+def test_braces_inside_of_text_and_of_nested_values_are_no_second_object() -> None:
+    """What looks like a second object is read before it is refused."""
+    for value in (b'{"comment":"}{"}', b'{"comment":"} \\n, {"}', b'{"metadata":{"a":[{"b":1},{"b":2}]}}'):
+        assert (score_row(3, 9, value) or b"").endswith(value[1:])
 
 
 def test_the_verdict_is_what_the_worker_appended() -> None:

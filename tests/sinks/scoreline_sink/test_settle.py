@@ -7,12 +7,12 @@ import threading
 import clickhouse_connect
 import pytest
 
-from scoreline.errors import ClickHouseUnavailable, MalformedRecord
+from scoreline.errors import ClickHouseUnavailable, MalformedRecord, SchemaError
 from scoreline.settings import Settings
 from scoreline_sink.clickhouse import ClickHouse, Table, scores_table
 from scoreline_sink.plan import PartitionRows, Sealed, seal
-from scoreline_sink.rows import score_row
-from scoreline_sink.settle import settle, store
+from scoreline_sink.rows import is_one_object, score_row
+from scoreline_sink.settle import NO_OBJECT, settle, store
 from tests.sinks.scoreline_sink.records import encoded, enriched, rolled_up, stored
 from tests.support import eventually
 
@@ -48,7 +48,7 @@ def assert_complete(table: Table, count: int = 30) -> None:
 
 def test_one_insert_is_one_part_a_month(table: Table) -> None:
     """Rows of a month are all there or none; the settings of server and user must not split them."""
-    store(table, batch(3000), "topic:token", NEVER)
+    store(table, batch(3000), "topic:token", 100, NEVER)
     parts = table.clickhouse.query(
         f"SELECT partition, count() FROM system.parts WHERE database = '{table.clickhouse.database}' "
         "AND table = 'scores' AND level = 0 GROUP BY partition ORDER BY partition"
@@ -63,19 +63,19 @@ def test_one_insert_is_one_part_a_month(table: Table) -> None:
 )
 def test_rows_that_were_acknowledged_and_lost_are_stored_again(table: Table, lost: str) -> None:
     """A server killed between its log and the part says "known" to rows that it does not have."""
-    store(table, batch(), "topic:token", NEVER)
+    store(table, batch(), "topic:token", 100, NEVER)
     forget(table, lost)
-    settle(table, batch(), "topic:token", NEVER)
+    settle(table, batch(), "topic:token", 100, NEVER)
     assert_complete(table)
     forget(table, lost)
-    settle(table, batch(), "topic:token", NEVER)
+    settle(table, batch(), "topic:token", 100, NEVER)
     assert_complete(table)
 
 
 def test_settling_what_is_complete_inserts_nothing(table: Table) -> None:
     """Not even when the server has forgotten the token, as after a power cut."""
-    store(table, batch(), "topic:token", NEVER)
-    settle(table, batch(), "topic:another", NEVER)
+    store(table, batch(), "topic:token", 100, NEVER)
+    settle(table, batch(), "topic:another", 100, NEVER)
     assert_complete(table)
 
 
@@ -98,18 +98,87 @@ class Flaky:
 def test_an_insert_whose_answer_was_lost_is_there_once(clickhouse: ClickHouse, lost_answers: int) -> None:
     """The sink cannot know whether it happened; the table can."""
     flaky = Flaky(clickhouse, lost_answers)
-    table = Table(flaky, "scores", "JSONEachRow", b"\n", None)  # pyright: ignore[reportArgumentType]
-    store(table, batch(), "topic:token", NEVER)
+    table = Table(flaky, "scores", "JSONEachRow", b"\n", None, is_one_object)  # pyright: ignore[reportArgumentType]
+    store(table, batch(), "topic:token", 100, NEVER)
     assert_complete(scores_table(clickhouse))
 
 
-def test_a_row_that_is_refused_is_named_by_its_offset(table: Table) -> None:
-    """Partition and offset, so that the operator can look at the record."""
-    rows, good, bad = PartitionRows(2), encoded(enriched(1)), encoded(enriched(2)).replace(b"2026-", b"x")
-    rows.add(40, score_row(2, 40, good), good)
-    rows.add(42, score_row(2, 42, bad), bad)
-    with pytest.raises(MalformedRecord, match="topic partition 2 offset 42: ClickHouse refuses the row for scores"):
-        store(table, seal([rows]), "topic:token", NEVER)
+GOOD = [encoded(enriched(n)) for n in range(6)]
+BAD_DATE = encoded(enriched(9, comment="swordfish")).replace(b"2026-", b"x")
+NO_NAME = encoded(enriched(9, name=""))
+TAIL = GOOD[5] + b"x}"
+
+
+def sealed_of(*values: bytes | None) -> Sealed:
+    """These values at the offsets from 40 on of partition 2."""
+    rows = PartitionRows(2)
+    for offset, value in enumerate(values, 40):
+        rows.add(offset, score_row(2, offset, value), value or b"")
+    return seal([rows])
+
+
+def test_refused_rows_are_named_and_their_neighbours_stored(table: Table) -> None:
+    """Partition and offset, the server's error and the field, and nothing of the payload."""
+    refused = store(table, sealed_of(GOOD[0], BAD_DATE, None, GOOD[1], NO_NAME), "topic:token", 100, NEVER)
+    assert {at: why.split(" ")[0] for at, why in refused.items()} == {
+        (2, 41): "CANNOT_PARSE_DATETIME",
+        (2, 42): "the",
+        (2, 44): "VIOLATED_CONSTRAINT",
+    }
+    assert "in timestamp" in refused[2, 41]
+    assert "in is_a_score" in refused[2, 44]
+    assert "swordfish" not in str(refused)
+    assert_complete(table, 2)
+
+
+def test_a_row_that_breaks_the_one_behind_it_is_blamed_itself(table: Table) -> None:
+    """ClickHouse notices what stands behind an object only when it begins to read the next row."""
+    refused = store(table, sealed_of(GOOD[0], TAIL, GOOD[1], GOOD[2], TAIL), "topic:token", 100, NEVER)
+    assert refused == {(2, 41): NO_OBJECT, (2, 44): NO_OBJECT}
+    assert_complete(table, 3)
+
+
+def test_settling_again_is_refused_the_same_and_stores_nothing_more(table: Table) -> None:
+    """As a successor does, and as a stopped sink does that goes on beside it."""
+    plan = sealed_of(GOOD[0], BAD_DATE, GOOD[1], None)
+    first = store(table, plan, "topic:token", 100, NEVER)
+    assert settle(table, plan, "topic:token", 100, NEVER) == first
+    assert store(table, plan, "topic:token", 100, NEVER) == first
+    assert_complete(table, 2)
+
+
+@pytest.mark.parametrize("lost", ["1", "src_offset = 40"], ids=["all", "a row"])
+def test_rows_beside_a_refused_one_that_were_lost_are_stored_again(table: Table, lost: str) -> None:
+    """The narrowed insert is probed like every other."""
+    plan = sealed_of(GOOD[0], BAD_DATE, GOOD[1])
+    store(table, plan, "topic:token", 100, NEVER)
+    forget(table, lost)
+    assert list(settle(table, plan, "topic:token", 100, NEVER)) == [(2, 41)]
+    assert_complete(table, 2)
+
+
+def test_a_refused_row_that_is_there_is_not_refused(table: Table) -> None:
+    """Another sink, of another release, may have judged otherwise; the table is what counts."""
+    other = PartitionRows(2)
+    other.add(40, score_row(2, 40, GOOD[0]), b"")
+    assert store(table, seal([other]), "topic:other", 100, NEVER) == {}
+    assert list(settle(table, sealed_of(None, NO_NAME), "topic:token", 100, NEVER)) == [(2, 41)]
+
+
+def test_more_refused_rows_than_bad_luck_explains_stop_the_sink(table: Table) -> None:
+    """A table that does not fit would make a dead letter of everything."""
+    plan = sealed_of(*(NO_NAME for _ in range(4)))
+    with pytest.raises(SchemaError, match=r"more than 3 .* partition 2 offset 40: .* SCORELINE_REFUSED_ROWS_MAX"):
+        store(table, plan, "topic:token", 3, NEVER)
+    with pytest.raises(SchemaError, match="more than 3 records"):
+        store(table, sealed_of(*[None] * 4), "topic:token", 3, NEVER)
+    assert len(store(table, plan, "topic:token", 4, NEVER)) == 4
+
+
+def test_a_lane_without_dead_letters_stops_at_the_first_refused_row(table: Table) -> None:
+    """So the lane of rejected records: a dead letter of a dead letter would never end."""
+    with pytest.raises(MalformedRecord, match="topic partition 2 offset 41: ClickHouse refuses the row for scores"):
+        store(table, sealed_of(GOOD[0], NO_NAME), "topic:token", 0, NEVER)
 
 
 def test_waiting_for_clickhouse_ends_when_cancelled(clickhouse: ClickHouse) -> None:
@@ -117,9 +186,9 @@ def test_waiting_for_clickhouse_ends_when_cancelled(clickhouse: ClickHouse) -> N
     cancelled = threading.Event()
     cancelled.set()
     flaky = Flaky(clickhouse, 100)
-    table = Table(flaky, "scores", "JSONEachRow", b"\n", None)  # pyright: ignore[reportArgumentType]
+    table = Table(flaky, "scores", "JSONEachRow", b"\n", None, is_one_object)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ClickHouseUnavailable):
-        store(table, batch(), "topic:token", cancelled)
+        store(table, batch(), "topic:token", 100, cancelled)
 
 
 def test_a_second_insert_of_a_token_waits_for_the_first(settings: Settings, table: Table) -> None:
@@ -139,7 +208,7 @@ def test_a_second_insert_of_a_token_waits_for_the_first(settings: Settings, tabl
     eventually(lambda: table.clickhouse.query(processes) == [(1,)], "the first insert runs")
     with pytest.raises(ClickHouseUnavailable):
         table.insert(batch().rows, "topic:token")
-    store(table, batch(), "topic:token", NEVER)
+    store(table, batch(), "topic:token", 100, NEVER)
     assert not table.clickhouse.query(processes)[0][0]
     running.join()
     assert_complete(table)

@@ -10,22 +10,20 @@ import time
 from threading import Event, Thread
 from typing import Any, Self
 
-import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from scoreline.errors import ClickHouseUnavailable
 from scoreline.kafka import client_options
 from scoreline.rejections import Origin, Reason, Rejection, rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
-from scoreline_local import stack as local
 from scoreline_sink.clickhouse import ClickHouse
 from scoreline_sink.plan import decode
 from tests.conftest import Stack
 from tests.sinks.scoreline_sink.conftest import StartSink
 from tests.sinks.scoreline_sink.records import Writer, behind, committed, encoded, enriched, rolled_up, stored, values
+from tests.sinks.scoreline_sink.server import clickhouse_process, restart
 from tests.support import Running, eventually, produce
 
 pytestmark = pytest.mark.usefixtures("pipeline")
@@ -171,27 +169,6 @@ def test_a_sink_that_is_killed_at_any_moment_loses_and_doubles_nothing(
     assert last.stop() == 0
 
 
-def answers(pipeline: ClickHouse) -> bool:
-    try:
-        return pipeline.query("SELECT 1") == [(1,)]
-    except ClickHouseUnavailable:
-        return False
-
-
-def clickhouse_process(stack: Stack) -> psutil.Process:
-    """The running server of the stack."""
-    (found,) = [p for p in local.status(stack.data_dir).processes if p.name == "clickhouse"]
-    return psutil.Process(found.pid)
-
-
-def restart(stack: Stack, pipeline: ClickHouse) -> None:
-    """Kill the server and return when the supervisor has brought it back."""
-    killed = clickhouse_process(stack)
-    killed.kill()
-    eventually(lambda: not killed.is_running() and clickhouse_process(stack) != killed, "the server is back")
-    eventually(lambda: answers(pipeline), "the server answers")
-
-
 def test_clickhouse_killed_under_load_costs_nothing_but_time(
     stack: Stack, settings: Settings, pipeline: ClickHouse, start_sink: StartSink
 ) -> None:
@@ -305,30 +282,6 @@ def assert_ends(sink: Running, message: str) -> None:
     assert re.search(rf"^scoreline: .*{message}", sink.log, re.MULTILINE), sink.log
     assert "Traceback" not in sink.log
     assert not sink.ready_file.exists()
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        encoded(enriched(1, comment="swordfish")).replace(b"2026-", b"x"),
-        encoded(enriched(1, comment="swordfish")) * 2,
-        b"[" + encoded(enriched(1, comment="swordfish")) + b"]",
-    ],
-    ids=["a bad date", "two objects", "an array"],
-)
-def test_a_record_that_cannot_be_stored_stops_the_sink_with_its_place(
-    settings: Settings, pipeline: ClickHouse, start_sink: StartSink, record: bytes
-) -> None:
-    """The operator learns partition and offset, the log nothing of the payload, and no half record is stored."""
-    topic = declare_topics(settings).enriched.name
-    good = Producer(client_options(settings))
-    for value in (encoded(enriched(5)), record, encoded(enriched(6))):
-        good.produce(topic, value, partition=2)
-    assert good.flush(30) == 0
-    sink = start_sink()
-    assert_ends(sink, "partition 2 offset 1: ")
-    assert "swordfish" not in sink.log
-    assert stored(pipeline)[0] == 0
 
 
 def commit(settings: Settings, offset: int, metadata: str = "") -> None:
