@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -52,6 +53,18 @@ PINNED: Mapping[str, str | int] = {
 }
 """Settings sent with every insert, whatever the server's or the user's profile says."""
 
+OPTIONAL = frozenset(
+    {
+        "max_insert_block_size_bytes",
+        "input_format_max_block_size_bytes",
+        "input_format_max_block_wait_ms",
+        "input_format_connection_handling",
+        "deduplicate_insert",
+    }
+)
+"""Pinned settings of newer servers: one that does not know them behaves as if they were so."""
+_FORBIDDEN = (452, 164)
+"""Codes SETTING_CONSTRAINT_VIOLATION and READONLY."""
 
 _driver: Any = clickhouse_connect  # its types are partly unknown
 
@@ -95,6 +108,23 @@ class ClickHouse:
             return self._client.query(sql, parameters=dict(parameters or {})).result_rows
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.server) from error
+
+    def settings_in_force(self) -> dict[str, tuple[str, str]]:
+        """Pinned setting → (the value wanted, the one that a statement sent with it has).
+
+        Where one may not be sent, only that, with the value it has by itself. Raises as `translate` says.
+        """
+        asked = "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}"
+        changeable = (name for name in self.pinned if not self._client.server_settings[name].readonly)
+        sent, names = {name: self.pinned[name] for name in changeable}, [*self.pinned]
+        try:
+            found = self._client.query(asked, parameters={"names": names}, settings=sent).result_rows
+        except (ClickHouseError, HTTPError, OSError) as error:
+            names = [name for name in names if re.search(rf"\b{name}\b", str(error))]
+            if getattr(error, "code", None) not in _FORBIDDEN or not names:
+                raise translate(error, self.server) from error
+            found = self.query(asked, {"names": names})
+        return {name: (str(self.pinned[name]), value) for name, value in found}
 
     def insert(self, table: str, columns: Sequence[str] | None, fmt: str, body: bytes, token: str) -> None:
         """Send one insert once. Raises as `translate` says; then it may have happened or not.

@@ -17,6 +17,7 @@ import logging
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +28,7 @@ from scoreline.kafka import await_broker, require_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink.clickhouse import await_clickhouse, rejected_scores_table, scores_table
+from scoreline_sink.guarantee import require_settings, require_tables
 from scoreline_sink.lane import Lane
 from scoreline_sink.patience import patiently
 from scoreline_sink.route import Route
@@ -70,8 +72,11 @@ def run(settings: Settings) -> None:
 def _routes(settings: Settings, stopped: threading.Event) -> tuple[Route, ...]:
     await_broker(settings, stopped.is_set)
     patiently(lambda: require_topics(settings), stopped)
-    scores = scores_table(await_clickhouse(settings, stopped))
+    clickhouse = await_clickhouse(settings, stopped)
     patiently(lambda: require_schema(settings), stopped)
+    for requirement in (require_settings, require_tables):
+        patiently(partial(requirement, clickhouse), stopped)
+    scores = scores_table(clickhouse)
     rejected = rejected_scores_table(await_clickhouse(settings, stopped), REJECTED_COLUMNS)
     topics, groups = declare_topics(settings), declare_groups(settings)
     return (
