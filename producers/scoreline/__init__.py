@@ -6,10 +6,6 @@ the process ends. `Client` is for more than one project or cluster.
 
 from __future__ import annotations
 
-import atexit
-import logging
-import os
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -24,6 +20,7 @@ from scoreline.errors import (
     ScorelineError,
     SettingsError,
 )
+from scoreline.outbox import making
 
 __all__ = [
     "Client",
@@ -38,8 +35,6 @@ __all__ = [
     "flush",
 ]
 
-_log = logging.getLogger(__name__)
-_lock = threading.Lock()
 _client: Client | None = None
 
 
@@ -92,29 +87,7 @@ def flush(timeout_s: float | None = None) -> int:
 def _default_client() -> Client:
     global _client
     if _client is None:
-        with _lock:
+        with making:
             if _client is None:
                 _client = Client()
-                atexit.register(_close_default_client, os.getpid())
     return _client
-
-
-def _close_default_client(pid: int) -> None:
-    global _client
-    client, _client = _client, None
-    if client is None or pid != os.getpid():
-        return
-    try:
-        client.close()
-    except KafkaUnavailable as error:
-        _log.error("%s", error)
-
-
-def _forget_default_client() -> None:
-    """A forked child makes a client of its own: librdkafka's threads and queue stay with the parent."""
-    global _client, _lock
-    _client, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_default_client)

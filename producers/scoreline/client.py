@@ -2,79 +2,68 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import json
 import logging
-import threading
+import os
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import uuid_utils
-from confluent_kafka import KafkaError, Message, Producer
 
-from scoreline.errors import InvalidScore, KafkaUnavailable, QueueFull
+from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError
 from scoreline.events import SCHEMA_VERSION, ScoreEvent
-from scoreline.kafka import client_options
+from scoreline.outbox import Delivery, Outbox, making
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings, load_settings
-from scoreline.spool import Segment, Spool
-from scoreline.topics import RAW_BYTES_MAX, declare_topics, record_key
+from scoreline.topics import record_key
 from scoreline.validation import check
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1
-NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
-"""Errors of a record that no later attempt can mend."""
-
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-@dataclass(slots=True)
-class Delivery:
-    """Counts of one client, in events."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    failed: int = 0
-    """Given up by the producer; each is logged with its id."""
-    recovered: int = 0
-    """Acknowledged now, emitted by a process that ended before; not among the others."""
+FIRST_SCORE = {
+    "score_id": "0",
+    "project": "default",
+    "name": "0",
+    "value": 0,
+    "trace_id": "0",
+    "timestamp": "2001-01-01T00:00:00Z",
+}
+"""Checked when a client is made, and sent nowhere."""
 
 
 class Client:
-    """Emits scores to `scores.raw`. Thread-safe; one per process and project is enough. Do not carry it over a fork.
+    """Emits scores to `scores.raw`. Thread-safe; one per process and project is enough.
 
-    Delivery is idempotent and in order: acks=all, no gap, no double record from the producer's own retries. A retry
-    of the call itself is harmless under the same `score_id`.
+    The producer is idempotent (acks=all): its own retries write no record twice. An outage of any length costs nothing
+    while the process lives and there is room in the queue. A retry of the call itself is harmless under the same
+    `score_id`.
+
+    A forked child may go on with the client of its parent: it gets a queue, a thread and spool files of its own at its
+    first score, and what the parent had emitted is the parent's to send. Clients that are open at the end of a process
+    are closed then.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        """Raises SettingsError."""
         self.settings = settings or load_settings()
         self.delivery = Delivery()
-        self._topic = declare_topics(self.settings).raw.name
         self._origin = origin_of(self.settings)
-        self._closed = threading.Event()
-        spool_dir = self.settings.spool_dir
-        self._spool = None if spool_dir is None else Spool(spool_dir, self.settings.spool_bytes_max)
-        self._producer = Producer(
-            client_options(
-                self.settings,
-                acks="all",
-                enable_idempotence=True,
-                partitioner="murmur2",
-                compression_type="lz4",
-                linger_ms=20,
-                queue_buffering_max_messages=self.settings.queue_events_max,
-                message_max_bytes=RAW_BYTES_MAX,
-            )
-        )
-        self._poller = threading.Thread(target=self._poll, name="scoreline-delivery", daemon=True)
-        self._poller.start()
+        self._closed = False
+        self._outbox: Outbox | None = None
+        with making:
+            # pydantic does at the first score what a fork beside it must not meet half done
+            prepare(FIRST_SCORE, int(time.time() * 1000))
+            self._open_outbox()
+            _open.add(self)
 
     def create_score(
         self,
@@ -102,7 +91,8 @@ class Client:
         has a zone and defaults to now.
 
         Raises InvalidScore at once when a rule of the contract is broken, QueueFull when the broker has been away so
-        long that the queue is full (`SCORELINE_QUEUE_EVENTS_MAX`, `SCORELINE_QUEUE_WAIT_S`).
+        long that the queue is full (`SCORELINE_QUEUE_EVENTS_MAX`) and stays so for `SCORELINE_QUEUE_WAIT_S`, or when
+        the spool is (`SCORELINE_SPOOL_BYTES_MAX`, or its disk). A score that raised was not taken.
         """
         fields: dict[str, Any] = {
             "score_id": score_id if score_id is not None else str(uuid_utils.uuid7()),
@@ -136,49 +126,49 @@ class Client:
         return event
 
     def send(self, key: bytes, record: bytes) -> None:
-        """Send a raw record as it is, unchecked. Raises QueueFull."""
-        segment = None if self._spool is None else self._spool.add(key, record)
-        deadline = time.monotonic() + self.settings.queue_wait_s
-        while True:
-            try:
-                self._producer.produce(self._topic, record, key, on_delivery=partial(self._delivered, segment))
-            except BufferError as error:
-                if time.monotonic() > deadline:
-                    if segment is not None:
-                        segment.settled()
-                    raise QueueFull(
-                        f"{self.settings.queue_events_max} scores wait for Kafka at {self.settings.kafka}; raise "
-                        "SCORELINE_QUEUE_EVENTS_MAX or SCORELINE_QUEUE_WAIT_S, or bring the broker back"
-                    ) from error
-                self._producer.poll(POLL_S)
-            else:
-                self.delivery.sent += 1
-                return
+        """Send a raw record as it is, unchecked. Raises QueueFull, InvalidScore when it is longer than a record may be,
+        PermanentError when the client is closed."""
+        (self._outbox or self._open_outbox()).send(key, record)
 
     def flush(self, timeout_s: float | None = None) -> int:
         """Wait for the broker's acknowledgements; returns how many events are still unsent (0: all acknowledged)."""
-        return self._producer.flush(self.settings.flush_s if timeout_s is None else timeout_s)
+        outbox = self._outbox
+        return 0 if outbox is None else outbox.flush(self.settings.flush_s if timeout_s is None else timeout_s)
 
-    def close(self) -> None:
-        """Flush and end. Raises KafkaUnavailable when events are left that the broker did not take in time.
+    def close(self, timeout_s: float | None = None) -> None:
+        """Flush and end. Raises KafkaUnavailable when events are left that the broker did not take within `timeout_s`
+        (`SCORELINE_FLUSH_S`).
 
-        With a spool they stay there for the next start instead, and a warning says so.
+        With a spool they stay there for the next start instead, and a warning says so. In a forked child it ends what
+        the child emitted, not what its parent did.
         """
-        unsent = self.flush()
-        self._closed.set()
-        self._poller.join(POLL_S * 10)
-        self._producer.purge()
-        self._producer.close()
-        if self._spool is not None:
-            self._spool.seal()
-            self._spool.release()
-            if unsent:
-                log.warning("%d scores wait in %s for the next start", unsent, self.settings.spool_dir)
-        elif unsent:
-            raise KafkaUnavailable(
-                f"{unsent} scores were not acknowledged within {self.settings.flush_s} s (SCORELINE_FLUSH_S) and are "
-                f"lost with this process; is Kafka at {self.settings.kafka} up?"
-            )
+        with making:
+            outbox, self._outbox, self._closed = self._outbox, None, True
+        _open.discard(self)
+        left = None if outbox is None else outbox.close(self.settings.flush_s if timeout_s is None else timeout_s)
+        if left is None:
+            return
+        if self.settings.spool_dir is None:
+            raise KafkaUnavailable(f"{left}; they are lost with this process")
+        log.warning("%s; they wait in %s for the next start", left, self.settings.spool_dir)
+
+    def _open_outbox(self) -> Outbox:
+        with making:
+            if self._closed:
+                raise PermanentError("this client is closed: it takes no more scores")
+            if self._outbox is None:
+                _close_before_multiprocessing_exits()
+                self._outbox = Outbox(self.settings, self.delivery)
+            return self._outbox
+
+    def _start_anew(self) -> None:
+        """In a forked child: librdkafka's threads, the queue and the spool's files are the parent's.
+
+        The inherited producer must never be destroyed here, not even at exit: that waits for threads that do not
+        exist, and for locks that one of them may have held.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._outbox))
+        self._outbox, self.delivery = None, Delivery()
 
     def __enter__(self) -> Self:
         return self
@@ -187,49 +177,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _poll(self) -> None:
-        """Serve delivery reports while the caller emits nothing; first send what earlier processes left."""
-        if self._spool is not None:
-            for segment in self._spool.orphans():
-                self._recover(segment)
-        while not self._closed.is_set():
-            self._producer.poll(POLL_S)
-
-    def _recover(self, segment: Segment) -> None:
-        records = 0
-        for key, record in segment.records():
-            segment.expect()
-            while not self._closed.is_set():
-                try:
-                    self._producer.produce(self._topic, record, key, on_delivery=partial(self._recovered, segment))
-                except BufferError:
-                    self._producer.poll(POLL_S)
-                else:
-                    records += 1
-                    break
-        if not self._closed.is_set():
-            segment.seal()
-        log.info("sending %d scores that %s still held", records, segment.path)
-
-    def _recovered(self, segment: Segment, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self.delivery.recovered += 1
-        else:
-            log.error("score %r was not delivered and stays in %s: %s", message.key(), segment.path, error.str())
-        if error is None or error.code() in NEVER_TAKEN:
-            segment.settled()
-
-    def _delivered(self, segment: Segment | None, error: KafkaError | None, message: Message) -> None:
-        if segment is not None and (error is None or error.code() in NEVER_TAKEN):
-            segment.settled()
-        if error is None:
-            self.delivery.acknowledged += 1
-            return
-        self.delivery.failed += 1
-        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):  # pyright: ignore[reportPrivateUsage]
-            return  # by close(), which says how many
-        log.error("score %r was not delivered: %s", message.key(), error.str())
 
 
 def origin_of(settings: Settings) -> dict[str, str]:
@@ -252,3 +199,35 @@ def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:
     if isinstance(event, Rejection):
         raise InvalidScore(event)
     return event, record
+
+
+_open: set[Client] = set()
+"""Clients to close at the end of this process."""
+
+
+def _close_all() -> None:
+    for client in list(_open):
+        try:
+            client.close()
+        except KafkaUnavailable as error:
+            log.error("%s", error)
+
+
+def _close_before_multiprocessing_exits() -> None:
+    """A child of multiprocessing ends without atexit, but with the finalizers of multiprocessing."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _close_all, exitpriority=-100)
+
+
+def _start_anew_in_child() -> None:
+    making.release()
+    for client in list(_open):
+        client._start_anew()  # pyright: ignore[reportPrivateUsage]
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=_start_anew_in_child)

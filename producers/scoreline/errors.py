@@ -94,4 +94,4 @@ class ClickHouseUnavailable(RetryableError):
 
 
 class QueueFull(RetryableError):
-    """The client's queue is full and the caller chose not to wait."""
+    """The client's queue or spool takes no more, after the wait that the caller chose; the score was not taken."""

@@ -57,13 +57,13 @@ class Settings(BaseSettings):
     release: str | None = Field(None, max_length=200)
     """Where scores come from, filled in by the client."""
     queue_events_max: int = Field(100_000, ge=1, le=10_000_000)
-    """Scores the client holds for the broker before it makes the caller wait."""
-    queue_wait_s: Seconds = 30.0
-    """How long a caller waits for room in a full queue before `QueueFull`."""
+    """Scores the client holds for the broker before the queue is full."""
+    queue_wait_s: float = Field(30.0, ge=0.0)
+    """How long a caller waits for room in a full queue before `QueueFull`; 0: it never waits, and raises at once."""
     spool_dir: Path | None = None
     """Folder where unacknowledged scores also stand on disk: what a dying process leaves, the next start delivers."""
     spool_bytes_max: int = Field(1 << 30, ge=1 << 20)
-    """Unacknowledged bytes in the spool before emitting raises `QueueFull`."""
+    """Unacknowledged bytes in the spool before emitting raises `QueueFull`; whole files count, of an eighth at most."""
     flush_s: Seconds = 30.0
     """How long the client waits at exit for the broker's acknowledgements."""
 

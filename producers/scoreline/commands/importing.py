@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from scoreline.commands.progress import Progress, Step, open_progress
 from scoreline.commands.readers import Format, Row, format_of, open_source
 from scoreline.commands.sending import settle
 from scoreline.commands.terminal import FAILED, print_json, refuse
-from scoreline.errors import InvalidScore, MalformedRecord
+from scoreline.errors import InvalidScore, KafkaUnavailable, MalformedRecord
 from scoreline.kafka import require_topics, topic_id
 from scoreline.rejections import Rejection
 from scoreline.settings import load_settings
@@ -100,6 +100,10 @@ def import_scores(
     importer = Importer(Client(settings), plan, journal)
     try:
         importer.run(file, file_format)
+    except KeyboardInterrupt:
+        with suppress(KafkaUnavailable):  # what is lost stands behind the checkpoint and is read again
+            importer.client.close(timeout_s=0)
+        raise
     finally:
         _report(importer, as_json)
     if strict and importer.invalid:

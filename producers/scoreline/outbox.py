@@ -1,0 +1,386 @@
+"""What one process has emitted and the broker has not acknowledged: queue, spool and the thread that serves both.
+
+Nothing is given up but a record that the broker refuses when it is sent alone. Whatever an operator can mend (no
+broker, no topic, no right to write, a producer that librdkafka declares dead) is waited out, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from scoreline.errors import InvalidScore, PermanentError, QueueFull
+from scoreline.kafka import client_options, error_of
+from scoreline.rejections import Reason, Rejection
+from scoreline.settings import Settings
+from scoreline.spool import Segment, Spool
+from scoreline.topics import RAW_BYTES_MAX, declare_topics
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+ROOM_S = 0.01
+"""How often a caller that waits looks for room."""
+FLUSH_SLICE_S = 0.25
+"""How long a flush is deaf to Ctrl-C."""
+RETRY_S, RETRY_S_MAX = 0.1, 10.0
+"""First and longest pause before records that came back are sent again."""
+PROBE_S = 2.0
+RETIRE_S = 10.0
+"""How long a dead producer may still learn what became of its records in flight."""
+HELD_BYTES_MAX = 1 << 30
+"""Bytes of records outside librdkafka's queue; as large as that queue (queue.buffering.max.kbytes)."""
+
+NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
+"""Errors of a record that no later attempt can mend, or of another one in its batch."""
+PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # pyright: ignore[reportPrivateUsage]
+TIMED_OUT = KafkaError._MSG_TIMED_OUT  # pyright: ignore[reportPrivateUsage]
+NO_TOPIC = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # pyright: ignore[reportPrivateUsage]
+        KafkaError._UNKNOWN_PARTITION,  # pyright: ignore[reportPrivateUsage]
+    }
+)
+NO_RIGHT = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+
+making = threading.RLock()
+"""Held while a client or a producer is made, and while the process forks: what libraries do once in a process must not
+be half done in a child, which would wait for it for ever."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Counts of one client in one process, in events."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+    """Given up, or left unsent at the end; each that was given up is logged with its id."""
+    recovered: int = 0
+    """Acknowledged now, emitted by a process that ended before; not among the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record comes from, and how it was sent."""
+
+    segment: Segment | None = None
+    recovered: bool = False
+    """Emitted by a process that ended before."""
+    alone: bool = False
+    """Sent with no other record in its batch: a refusal is meant for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record that librdkafka does not hold now."""
+
+    origin: Origin
+    key: bytes
+    record: bytes
+
+
+class Outbox:
+    """Sends records to the raw topic. Thread-safe; belongs to the process that made it."""
+
+    def __init__(self, settings: Settings, delivery: Delivery) -> None:
+        """Raises SettingsError when the spool's folder cannot be made."""
+        self._settings, self._delivery = settings, delivery
+        self._topic = declare_topics(settings).raw.name
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._held: deque[Held] = deque()
+        self._held_bytes = 0
+        self._left = 0
+        self._trouble: str | None = None
+        self._fatal = False
+        self._pause_s, self._retry_at = RETRY_S, 0.0
+        self._plain = partial(self._delivered, Origin())
+        self._spooled = Origin(), self._plain
+        spool_dir = settings.spool_dir
+        self._spool = None if spool_dir is None else Spool(spool_dir, settings.spool_bytes_max)
+        self._producer = self._make_producer()
+        self._poller = threading.Thread(target=self._run, name="scoreline-delivery", daemon=True)
+        self._poller.start()
+
+    def send(self, key: bytes, record: bytes) -> None:
+        """Take one record, for which there must be room within `queue_wait_s`.
+
+        Raises QueueFull, InvalidScore when it is longer than any record may be, PermanentError after `close`; it was
+        not taken then.
+        """
+        if not self._accept(key, record):
+            deadline = time.monotonic() + self._settings.queue_wait_s
+            while not self._accept(key, record):
+                if time.monotonic() >= deadline:
+                    raise QueueFull(self._why_full())
+                self._closed.wait(ROOM_S)
+        self._delivery.sent += 1
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for acknowledgements; returns how many records are still unsent."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            slice_s = min(FLUSH_SLICE_S, max(0.0, deadline - time.monotonic()))
+            unsent = self._flush(slice_s) + len(self._held)
+            if not unsent or time.monotonic() >= deadline:
+                return unsent
+            if self._held:
+                self._closed.wait(min(POLL_S, slice_s))
+
+    def close(self, timeout_s: float) -> str | None:
+        """Flush and end; says what was left unsent and why, None when nothing was. A spool keeps what was left."""
+        self.flush(timeout_s)
+        self._closed.set()
+        self._poller.join(RETIRE_S)
+        self._producer.purge()
+        self._flush(RETIRE_S)
+        self._producer.close()
+        if self._spool is not None:
+            self._spool.seal()
+            self._spool.release()
+        unsent = self._left + len(self._held)
+        self._delivery.failed += sum(not held.origin.recovered for held in self._held)
+        if not unsent:
+            return None
+        why = self._trouble or f"is Kafka at {self._settings.kafka} up?"
+        return f"{unsent} scores were not acknowledged within {timeout_s:g} s (SCORELINE_FLUSH_S): {why}"
+
+    def _make_producer(self) -> Producer:
+        return Producer(
+            client_options(
+                self._settings,
+                acks="all",
+                enable_idempotence=True,
+                partitioner="murmur2",
+                compression_type="lz4",
+                linger_ms=20,
+                message_timeout_ms=0,
+                topic_metadata_propagation_max_ms=5000,
+                queue_buffering_max_messages=self._settings.queue_events_max,
+                message_max_bytes=RAW_BYTES_MAX,
+            )
+        )
+
+    def _accept(self, key: bytes, record: bytes) -> bool:
+        """Take a record unless there is no room for it.
+
+        Raises InvalidScore when it is longer than any record may be, PermanentError when the client is closed.
+        """
+        if self._closed.is_set():
+            raise PermanentError("this client is closed: it takes no more scores")
+        if self._spool is not None:
+            return self._accept_spooled(self._spool, key, record)
+        if not self._held and self._put(self._plain, key, record):
+            return True
+        if (not self._held and self._trouble is None) or self._is_full() or self._held_bytes >= HELD_BYTES_MAX:
+            return False
+        self._hold(Held(Origin(), key, record))
+        return True
+
+    def _accept_spooled(self, spool: Spool, key: bytes, record: bytes) -> bool:
+        """Whether there is room is decided before the record is on disk, where it would stay."""
+        if self._is_full():
+            return False
+        segment = spool.add(key, record)
+        origin, report = self._spooled
+        if origin.segment is not segment:
+            origin = Origin(segment)
+            report = partial(self._delivered, origin)
+            self._spooled = origin, report
+        try:
+            if not self._held and self._put(report, key, record):
+                return True
+        except InvalidScore:
+            segment.settled()
+            raise
+        self._hold(Held(origin, key, record))
+        return True
+
+    def _put(self, report: partial[None], key: bytes, record: bytes) -> bool:
+        """Give a record to librdkafka; False when it does not take it now. Raises InvalidScore when it never will."""
+        try:
+            self._producer.produce(self._topic, record, key, -1, report)
+        except BufferError:
+            return False
+        except KafkaException as failure:
+            error = error_of(failure)
+            if error.code() in NEVER_TAKEN:
+                raise InvalidScore(Rejection(Reason.TOO_LARGE, error.str())) from failure
+            self._fatal = self._fatal or error.code() == KafkaError._FATAL  # pyright: ignore[reportPrivateUsage]
+            self._trouble = self._trouble or self._explain(error)
+            return False
+        return True
+
+    def _is_full(self) -> bool:
+        return len(self._producer) + len(self._held) >= self._settings.queue_events_max
+
+    def _hold(self, held: Held) -> None:
+        with self._lock:
+            self._held.append(held)
+            self._held_bytes += len(held.record)
+
+    def _serve(self, timeout_s: float) -> None:
+        """Serve delivery reports."""
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            self._died(error)
+
+    def _flush(self, timeout_s: float) -> int:
+        try:
+            return self._producer.flush(timeout_s)
+        except KafkaException as error:
+            self._died(error)
+            return len(self._producer)
+
+    def _died(self, error: KafkaException) -> None:
+        if not error_of(error).fatal():
+            raise error
+        self._fatal, self._trouble = True, error_of(error).str()
+
+    def _run(self) -> None:
+        """Serve delivery reports while the caller emits nothing; first send what earlier processes left."""
+        if self._spool is not None:
+            for segment in self._spool.orphans():
+                self._recover(segment)
+        while not self._closed.is_set():
+            self._tend()
+
+    def _tend(self) -> None:
+        self._serve(POLL_S)
+        if self._fatal:
+            self._renew()
+        if self._held and time.monotonic() >= self._retry_at:
+            self._send_again()
+        elif not self._held and not len(self._producer):
+            self._pause_s = RETRY_S
+
+    def _recover(self, segment: Segment) -> None:
+        origin = Origin(segment, recovered=True)
+        report = partial(self._delivered, origin)
+        records = 0
+        for key, record in segment.records():
+            segment.expect()
+            while self._held or len(self._producer) > self._settings.queue_events_max // 2:
+                if self._closed.is_set():
+                    return
+                self._tend()
+            held = Held(origin, key, record)
+            if not self._give(held, report):
+                self._hold(held)
+            records += 1
+        segment.seal()
+        log.info("sending %d scores that %s still held", records, segment.path)
+
+    def _renew(self) -> None:
+        """A producer in place of a dead one, once it is known what became of the records of that one.
+
+        One that was written, but not acknowledged, is written twice so; its id makes that harmless.
+        """
+        log.error("a new Kafka producer takes over, this one ended: %s", self._trouble)
+        for purge in (lambda: None, self._producer.purge):
+            purge()
+            deadline = time.monotonic() + RETIRE_S
+            while len(self._producer) and time.monotonic() < deadline and not self._closed.is_set():
+                self._serve(POLL_S)
+        if not self._closed.is_set():
+            with making:
+                self._producer = self._make_producer()
+            self._fatal, self._trouble = False, self._trouble if self._held else None
+
+    def _send_again(self) -> None:
+        """Send what is held, when the topic can be written to."""
+        if self._trouble is not None:
+            if len(self._producer):
+                return
+            log.warning("%d scores wait to be sent again: %s", len(self._held), self._trouble)
+            self._retry_at = time.monotonic() + self._pause_s
+            self._pause_s = min(self._pause_s * 2, RETRY_S_MAX)
+            if not self._topic_answers():
+                return
+            self._trouble = None
+        while self._held and not self._closed.is_set() and self._trouble is None:
+            held = self._held[0]
+            if not self._give(held, partial(self._delivered, held.origin)):
+                return
+            with self._lock:
+                self._held_bytes -= len(self._held.popleft().record)
+
+    def _give(self, held: Held, report: partial[None]) -> bool:
+        """Give a held record to librdkafka; False when it has to wait longer."""
+        if held.origin.alone:
+            self._drain()
+        try:
+            taken = self._put(report, held.key, held.record)
+        except InvalidScore as refusal:
+            self._give_up(held.origin, held.key, str(refusal))
+            self._settle(held.origin)
+            return True
+        if held.origin.alone:
+            self._drain()
+        return taken
+
+    def _drain(self) -> None:
+        while len(self._producer) and not self._closed.is_set() and not self._fatal:
+            self._serve(POLL_S)
+
+    def _topic_answers(self) -> bool:
+        """Whether the topic exists and may be seen; if not, the trouble says why."""
+        try:
+            error = self._producer.list_topics(self._topic, timeout=PROBE_S).topics[self._topic].error
+        except KafkaException as failure:
+            error = error_of(failure)
+        if error is not None:
+            self._trouble = self._explain(error)
+        return error is None
+
+    def _delivered(self, origin: Origin, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._settle(origin)
+            if origin.recovered:
+                self._delivery.recovered += 1
+            else:
+                self._delivery.acknowledged += 1
+            return
+        code = error.code()
+        if code in PURGED and self._closed.is_set():
+            self._left += 1
+            self._delivery.failed += not origin.recovered
+        elif code == TIMED_OUT:
+            self._give_up(origin, message.key(), error.str())
+        elif code in NEVER_TAKEN and origin.alone:
+            self._give_up(origin, message.key(), error.str())
+            self._settle(origin)
+        else:
+            self._trouble = self._trouble or self._explain(error)
+            again = Origin(origin.segment, origin.recovered, alone=code in NEVER_TAKEN)
+            self._hold(Held(again, message.key() or b"", message.value() or b""))
+
+    def _settle(self, origin: Origin) -> None:
+        if origin.segment is not None:
+            origin.segment.settled()
+
+    def _give_up(self, origin: Origin, key: object, why: str) -> None:
+        log.error("score %r was given up: %s", key, why)
+        self._delivery.failed += not origin.recovered
+
+    def _explain(self, error: KafkaError) -> str:
+        """What is wrong and, where that is known, the remedy."""
+        code, kafka = error.code(), self._settings.kafka
+        if code in NO_TOPIC:
+            return f"topic {self._topic} does not exist at {kafka}; create it with: scoreline topics"
+        if code in NO_RIGHT:
+            return f"{kafka} does not let this client write to {self._topic} ({error.str()}); mend its ACLs"
+        return error.str()
+
+    def _why_full(self) -> str:
+        remedy = self._trouble or "bring the broker back, or raise SCORELINE_QUEUE_EVENTS_MAX or SCORELINE_QUEUE_WAIT_S"
+        return f"{len(self._producer) + len(self._held)} scores wait for Kafka at {self._settings.kafka}; {remedy}"
