@@ -99,7 +99,7 @@ def _account_after_kills(settings: Settings, folder: Path, points: Iterable[str]
             env = environment(settings) | {"SCORELINE_INSTANCE_ID": name}
             crew.hire(ProcessSpec(name=name, argv=command(name), env=env), static=True)
         eventually(are_ready, "worker and sink ready")
-        with Emitter(settings) as emitter:
+        with Emitter(settings, folder / "emitter.log") as emitter:
             for number, point in enumerate(points):
                 name = f"{point.partition('.')[0]}-2"
                 pid = crew.members[name].pid

@@ -45,7 +45,10 @@ def run(
 ) -> Report:
     """Faults of these kinds on a stack of its own under load, then the account."""
     report = Report(seed, broken=broken)
-    with Arena(folder, brokers, broken, say) as arena, Emitter(arena.settings) as emitter:
+    with (
+        Arena(folder, brokers, broken, say) as arena,
+        Emitter(arena.settings, arena.folder / "parts" / "emitter.log") as emitter,
+    ):
         scene = Scene(arena, report, random.Random(seed))
         started = time.monotonic()
         try:
@@ -62,6 +65,7 @@ def run(
             report.faults.append(f"not ready {REST_S_MAX:.0f} s after the last fault: ready are {arena.victims()}")
         say(f"{report.kills.total()} kills in {report.seconds:.0f} s; accounting for {ledger.calls} events")
         judge(report, ledger, arena.settings)
+        report.others += arena.proxy.done
         report.ends = arena.ends()
     return report
 

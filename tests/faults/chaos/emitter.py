@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Self
 
 from scoreline.client import Client
@@ -70,16 +71,18 @@ def _score(client: Client, number: int) -> None:
 class Emitter:
     """`emit` in a process of its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.chaos.emitter"],
-            cwd=ROOT,
-            env=environment(settings),
-            stdout=subprocess.PIPE,
-            text=True,
-            # Ctrl-C is for the campaign, which then asks for the ledger
-            start_new_session=True,
-        )
+    def __init__(self, settings: Settings, log: Path) -> None:
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.chaos.emitter"],
+                cwd=ROOT,
+                env=environment(settings),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                # Ctrl-C is for the campaign, which then asks for the ledger
+                start_new_session=True,
+            )
 
     @property
     def lives(self) -> bool:

@@ -15,7 +15,7 @@ from tests.faults.chaos.arena import Victim, await_death
 from tests.faults.chaos.oracle import run
 from tests.faults.chaos.points import AT_START, LANES, SINK_POINTS, WORKER_POINTS
 from tests.faults.chaos.proxy import END_TXN, OFFSET_COMMIT, Disturbance, How
-from tests.faults.chaos.scene import Scene
+from tests.faults.chaos.scene import ANSWER_S_MAX, Scene
 
 MEASURED = 0.25
 """Share of the kills whose recovery is waited for and measured."""
@@ -27,7 +27,7 @@ DISK_FULL_S = (2.0, 8.0)
 ANSWER_HELD_S = (0.5, 12.0)
 """Up to longer than the timeout of a single call."""
 CREW_S = (6.0, 20.0)
-POINT_S_MAX = 20.0
+POINT_S_MAX = 15.0
 PAUSE_S = (0.2, 1.2)
 NEXT_TRY_S = 0.5
 SHORT_S = 60.0
@@ -59,23 +59,21 @@ def _kill(component: str, scene: Scene) -> bool:
 
 
 def _point(points: tuple[str, ...], scene: Scene) -> bool:
-    """Arm a named point of a worker or sink, and wait until it is reached."""
+    """Arm a named point of a worker or sink; it is reached within a moment, or disarmed."""
     measured = scene.is_measured(MEASURED)
     point = scene.chance.choice(points)
     victim = scene.choose(point.partition(".")[0])
-    if victim is None:
+    triggers = scene.arena.triggers
+    if victim is None or triggers.is_armed(victim.name):
         return False
-    triggers, before = scene.arena.triggers, len(scene.arena.triggers.hits())
+    before = len(triggers.hits())
     lane, _, step = point.rpartition(".")
     path = (f"{lane}.{scene.chance.choice(BEFORE_RECOVERY)}", point) if step == "recovering" else (point,)
     triggers.arm(victim.name, *path)
+    scene.later(POINT_S_MAX, partial(triggers.disarm, victim.name))
     if point in AT_START:
         scene.kill(victim)
-    reached = scene.until(lambda: len(triggers.hits()) >= before + len(path), POINT_S_MAX * len(path))
-    triggers.disarm(victim.name)
-    if not reached:
-        scene.report.others[f"not reached: {point}"] += 1
-    elif measured:
+    if measured and scene.until(lambda: len(triggers.hits()) >= before + len(path), POINT_S_MAX):
         scene.await_recovery(victim.component, triggers.hits()[-1].at)
     return True
 
@@ -91,10 +89,8 @@ def _freeze(scene: Scene) -> bool:
 
 def _zombie(component: str, scene: Scene) -> bool:
     """Stopped for longer than its session, beside another that takes over, and resumed."""
-    if len([v for v in scene.arena.victims() if v.component == component]) < 2 and not _scale(component, scene):
-        return False
     victim = scene.choose(component)
-    if victim is None:
+    if victim is None or not _hire(component, ZOMBIE_S[1] + CREW_S[0], scene):
         return False
     scene.report.others[f"zombie {component}"] += 1
     scene.freeze(victim, scene.chance.uniform(*ZOMBIE_S))
@@ -102,17 +98,21 @@ def _zombie(component: str, scene: Scene) -> bool:
 
 
 def _scale(component: str, scene: Scene) -> bool:
-    """One or two more for a while, each let go by SIGTERM or kill -9."""
-    crew, hired = scene.arena.crew, False
-    for _ in range(scene.chance.choice((1, 2, 2))):
-        name = crew.hire(scene.arena.spec(component), static=scene.chance.random() < 0.5)
-        if name is None:
-            continue
-        hired = True
-        scene.report.others[f"scale {component}"] += 1
-        number = scene.chance.choice((signal.SIGTERM, signal.SIGKILL))
-        scene.later(scene.chance.uniform(*CREW_S), partial(_let_go, scene, name, number))
-    return hired
+    """One or two more for a while."""
+    hired = [_hire(component, scene.chance.uniform(*CREW_S), scene) for _ in range(scene.chance.choice((1, 2, 2)))]
+    return any(hired)
+
+
+def _hire(component: str, seconds: float, scene: Scene) -> bool:
+    """One more, let go by SIGTERM or kill -9; False when there are enough."""
+    static, number = scene.chance.random() < 0.5, scene.chance.choice((signal.SIGTERM, signal.SIGKILL))
+    name = scene.arena.crew.hire(scene.arena.spec(component), static=static)
+    if name is None:
+        return False
+    scene.report.others[f"scale {component}"] += 1
+    scene.note(f"{name} started, {number.name} in {seconds:.1f} s")
+    scene.later(seconds, partial(_let_go, scene, name, number))
+    return True
 
 
 def _let_go(scene: Scene, name: str, number: signal.Signals) -> None:
@@ -122,12 +122,8 @@ def _let_go(scene: Scene, name: str, number: signal.Signals) -> None:
 
 
 def _answer(api: int, hows: tuple[How, ...], scene: Scene) -> bool:
-    """The next answer to a commit is lost or late."""
-    disturbance = Disturbance(api, scene.chance.choice(hows), scene.chance.uniform(*ANSWER_HELD_S))
-    before = scene.arena.proxy.done[disturbance]
-    scene.arena.proxy.disturb(disturbance)
-    if scene.until(lambda: scene.arena.proxy.done[disturbance] > before, POINT_S_MAX):
-        scene.report.others[f"{'EndTxn' if api == END_TXN else 'OffsetCommit'} {disturbance.how}"] += 1
+    """The next answer to a commit is lost or late, or the request is lost."""
+    scene.arena.proxy.disturb(Disturbance(api, scene.chance.choice(hows), scene.chance.uniform(*ANSWER_HELD_S)))
     return True
 
 
@@ -168,13 +164,13 @@ def _disk_full(scene: Scene) -> bool:
     """No table of ClickHouse takes an insert for a while: what is free on its disk is too little for it."""
     settings = scene.arena.settings
     full = f"MODIFY SETTING min_free_disk_bytes_to_perform_insert = {2**62}"
-    if not all(run(settings, f"ALTER TABLE {table} {full}") for table in TABLES):
+    if not all(run(settings, f"ALTER TABLE {table} {full}", ANSWER_S_MAX) for table in TABLES):
         return False
     scene.report.others["disk full"] += 1
 
     def lift() -> None:
         lifted = "RESET SETTING min_free_disk_bytes_to_perform_insert"
-        if not all(run(settings, f"ALTER TABLE {table} {lifted}") for table in TABLES):
+        if not all(run(settings, f"ALTER TABLE {table} {lifted}", ANSWER_S_MAX) for table in TABLES):
             scene.later(NEXT_TRY_S, lift)
 
     scene.later(scene.chance.uniform(*DISK_FULL_S), lift)
@@ -240,6 +236,7 @@ KINDS: dict[str, Kind] = {
     "scale worker": Kind(2, partial(_scale, "worker")),
     "scale sink": Kind(2, partial(_scale, "sink")),
     "EndTxn": Kind(5, partial(_answer, END_TXN, _CUTS)),
+    "late EndTxn": Kind(1, partial(_answer, END_TXN, (How.REQUEST_LATE,))),
     "OffsetCommit": Kind(3, partial(_answer, OFFSET_COMMIT, _CUTS)),
     "disk full": Kind(2, _disk_full),
     "state lost": Kind(3, _state_lost),

@@ -28,6 +28,7 @@ DRAIN_S_MAX = 300.0
 CLOSED_S_MAX = 60.0
 READ_S_MAX = 600.0
 RECONCILE_S_MAX = 900.0
+ANSWER_S_MAX = 60
 EXAMPLES = 5
 OFFSETS_TOPIC = "__consumer_offsets"
 
@@ -54,23 +55,23 @@ def judge(report: Report, ledger: Ledger, settings: Settings, drain_s: float = D
     report.faults += _reconcile(settings)
 
 
-def ask(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+def ask(settings: Settings, sql: str, within_s: int = ANSWER_S_MAX) -> list[tuple[Any, ...]]:
     """Rows of a query."""
-    with _clickhouse(settings) as client:
+    with _clickhouse(settings, within_s) as client:
         return [tuple(row) for row in client.query(sql).result_rows]
 
 
-def run(settings: Settings, sql: str) -> bool:
+def run(settings: Settings, sql: str, within_s: int) -> bool:
     """Whether ClickHouse, which may be away, has done this."""
     try:
-        with _clickhouse(settings) as client:
+        with _clickhouse(settings, within_s) as client:
             client.command(sql)
     except (ClickHouseError, HTTPError, OSError):
         return False
     return True
 
 
-def _clickhouse(settings: Settings) -> Any:
+def _clickhouse(settings: Settings, within_s: int) -> Any:
     return clickhouse_connect.get_client(
         host=settings.clickhouse_host,
         port=settings.clickhouse_port,
@@ -78,7 +79,7 @@ def _clickhouse(settings: Settings) -> Any:
         password=settings.clickhouse_password.get_secret_value(),
         database=settings.clickhouse_database,
         connect_timeout=2,
-        send_receive_timeout=60,
+        send_receive_timeout=within_s,
     )
 
 

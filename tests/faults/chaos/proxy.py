@@ -17,6 +17,7 @@ from enum import StrEnum
 
 HOST = "127.0.0.1"
 OFFSET_COMMIT, END_TXN = 8, 26
+NAMES = {OFFSET_COMMIT: "OffsetCommit", END_TXN: "EndTxn"}
 _START_S_MAX = _STOP_S_MAX = 10.0
 _LATE_ANSWER_S_MAX = 10.0
 _LENGTH = struct.Struct(">i")
@@ -57,7 +58,8 @@ class Proxy:
         """Broker's port → ours."""
         self._servers: list[asyncio.Server] = []
         self._next: dict[int, Disturbance] = {}
-        self.done: Counter[Disturbance] = Counter()
+        self.done: Counter[str] = Counter()
+        """What was disturbed and how, by its name."""
 
     def start(self) -> str:
         """Listen; returns the bootstrap servers behind which the cluster is."""
@@ -154,7 +156,7 @@ class Proxy:
         if disturbance is None or disturbance.how not in how:
             return None
         del self._next[api]
-        self.done[disturbance] += 1
+        self.done[f"{NAMES[api]} {disturbance.how}"] += 1
         return disturbance
 
     def _with_our_ports(self, frame: bytes) -> bytes:

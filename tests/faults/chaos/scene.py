@@ -18,6 +18,8 @@ FRESH_S = 3.0
 CALM_S_MAX = 10.0
 RECOVERY_S_MAX = 180.0
 UNDO_S_MAX = 60.0
+ANSWER_S_MAX = 3
+"""Of ClickHouse, while others wait for their turn: it may be frozen, and only a turn wakes it."""
 _NEWEST = "SELECT min(at), count() FROM (SELECT max(received_at) at FROM scores GROUP BY raw_partition)"
 
 
@@ -110,7 +112,7 @@ class Scene:
 
     def is_measured(self, share: float) -> bool:
         """Whether to measure the next kill; if so, everything is at rest now."""
-        if self.chance.random() >= share or self._undos or self.arena.crew.members:
+        if self.chance.random() >= share or self.arena.frozen or self.arena.crew.members:
             return False
         return self.until(self._is_calm, CALM_S_MAX)
 
@@ -125,12 +127,12 @@ class Scene:
         self.note(f"recovered from {component} after {time.time() - since:.1f} s")
 
     def _is_calm(self) -> bool:
-        return not self._undos and self.arena.is_whole() and time.time() - self._newest() < FRESH_S
+        return not self.arena.frozen and self.arena.is_whole() and time.time() - self._newest() < FRESH_S
 
     def _newest(self) -> float:
         """When the newest score was received, Unix seconds, of the partition that is furthest behind."""
         try:
-            [(newest, partitions)] = ask(self.arena.settings, _NEWEST)
+            [(newest, partitions)] = ask(self.arena.settings, _NEWEST, ANSWER_S_MAX)
         except Exception:  # noqa: BLE001 (ClickHouse is among the victims)
             return 0.0
         return _unix(newest) if partitions == self.arena.settings.partitions else 0.0
