@@ -23,6 +23,23 @@ TRANSACTION_TIMEOUT_MS = 15_000
 OPEN_DEADLINE_S = 90.0
 
 
+class _Connections:
+    """librdkafka's log of one producer, which alone tells of a lost connection.
+
+    What was sent on it may still arrive, and librdkafka sends it again under the same epoch without a word. Its second
+    identical message within half a minute it keeps to itself, so the first one must have consequences.
+    """
+
+    def __init__(self) -> None:
+        self.lost: str | None = None
+        """The first loss of a connection on which something may have been sent."""
+
+    def log(self, level: int, form: str, *parts: str) -> None:
+        logging.getLogger("scoreline.librdkafka").log(level, form, *parts)
+        if parts[0] == "FAIL" and "Connect to" not in parts[-1]:
+            self.lost = self.lost or parts[-1]
+
+
 class Transactions:
     """The transactional producer of one input partition, and where its input continues.
 
@@ -38,6 +55,7 @@ class Transactions:
         self._topics = topics
         self._group = group
         self.partition = partition
+        self._connections = _Connections()
         self._producer = Producer(
             client_options(
                 settings,
@@ -52,6 +70,7 @@ class Transactions:
                 # the default of 100 ms is waited for after every commit, until the markers are written
                 retry_backoff_ms=2,
             )
+            | {"logger": self._connections}
         )
         self._member = Consumer(
             client_options(
@@ -164,10 +183,17 @@ class Transactions:
             self._changelog_sent = message.offset()
 
     def commit(self) -> None:
-        """Put the input offset into the transaction and commit; blocking. Raises KafkaException."""
+        """Put the input offset into the transaction and commit; blocking.
+
+        Raises KafkaException; also when it committed, but something sent before may arrive late and end or change the
+        next transaction of this producer's epoch. Only a new epoch fences that.
+        """
         raw = TopicPartition(self._topics.raw.name, self.partition, self._next_offset)
         self._producer.send_offsets_to_transaction([raw], self._metadata, CALL_TIMEOUT_S)
         self._producer.commit_transaction(CALL_TIMEOUT_S)
+        self._producer.poll(0)  # hands over what librdkafka has logged
+        if self._connections.lost is not None:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, self._connections.lost))  # pyright: ignore[reportPrivateUsage]
         self.raw_end = self._next_offset
         if self._changelog_sent is not None:
             self.changelog_end = self._changelog_sent + 1

@@ -228,6 +228,9 @@ class Producer:
     def begin_transaction(self) -> None:
         self._broker.world.step()
 
+    def poll(self, _timeout: float) -> None:
+        """There are no connections, and so none is lost."""
+
     def produce(
         self,
         topic: str,

@@ -13,7 +13,7 @@ from functools import partial
 
 from tests.faults.chaos.arena import Victim, await_death
 from tests.faults.chaos.oracle import run
-from tests.faults.chaos.points import AT_START, LANES, SINK_POINTS, WORKER_POINTS
+from tests.faults.chaos.points import AT_START, SINK_POINTS, WORKER_POINTS
 from tests.faults.chaos.proxy import END_TXN, OFFSET_COMMIT, Disturbance, How
 from tests.faults.chaos.scene import ANSWER_S_MAX, Scene
 
@@ -26,6 +26,8 @@ STALL_S = 30.0
 DISK_FULL_S = (2.0, 8.0)
 ANSWER_HELD_S = (0.5, 12.0)
 """Up to longer than the timeout of a single call."""
+REQUEST_LATE_S = (0.02, 1.0)
+"""So late that it meets the sender's next transactions."""
 CREW_S = (6.0, 20.0)
 POINT_S_MAX = 15.0
 PAUSE_S = (0.2, 1.2)
@@ -121,9 +123,9 @@ def _let_go(scene: Scene, name: str, number: signal.Signals) -> None:
     scene.arena.crew.dismiss(name, number)
 
 
-def _answer(api: int, hows: tuple[How, ...], scene: Scene) -> bool:
-    """The next answer to a commit is lost or late, or the request is lost."""
-    scene.arena.proxy.disturb(Disturbance(api, scene.chance.choice(hows), scene.chance.uniform(*ANSWER_HELD_S)))
+def _answer(api: int, hows: tuple[How, ...], held_s: tuple[float, float], scene: Scene) -> bool:
+    """The next commit loses its answer or gets it late, or the request is lost or late."""
+    scene.arena.proxy.disturb(Disturbance(api, scene.chance.choice(hows), scene.chance.uniform(*held_s)))
     return True
 
 
@@ -222,7 +224,6 @@ def _pair(one: str, other: str, scene: Scene) -> bool:
     return True
 
 
-_RECOVERING = tuple(f"sink.{lane}.recovering" for lane in LANES)
 _CUTS = (How.ANSWER_CUT, How.ANSWER_CUT, How.ANSWER_HELD, How.REQUEST_CUT)
 
 KINDS: dict[str, Kind] = {
@@ -235,9 +236,9 @@ KINDS: dict[str, Kind] = {
     "freeze": Kind(4, _freeze),
     "scale worker": Kind(2, partial(_scale, "worker")),
     "scale sink": Kind(2, partial(_scale, "sink")),
-    "EndTxn": Kind(5, partial(_answer, END_TXN, _CUTS)),
-    "late EndTxn": Kind(1, partial(_answer, END_TXN, (How.REQUEST_LATE,))),
-    "OffsetCommit": Kind(3, partial(_answer, OFFSET_COMMIT, _CUTS)),
+    "EndTxn": Kind(5, partial(_answer, END_TXN, _CUTS, ANSWER_HELD_S)),
+    "late EndTxn": Kind(3, partial(_answer, END_TXN, (How.REQUEST_LATE,), REQUEST_LATE_S)),
+    "OffsetCommit": Kind(3, partial(_answer, OFFSET_COMMIT, _CUTS, ANSWER_HELD_S)),
     "disk full": Kind(2, _disk_full),
     "state lost": Kind(3, _state_lost),
     "state rolled back": Kind(4, _state_rolled_back, 60.0),

@@ -57,6 +57,7 @@ class Proxy:
         self._ports: dict[int, int] = {}
         """Broker's port → ours."""
         self._servers: list[asyncio.Server] = []
+        self._ways: set[asyncio.Task[None]] = set()
         self._next: dict[int, Disturbance] = {}
         self.done: Counter[str] = Counter()
         """What was disturbed and how, by its name."""
@@ -87,12 +88,10 @@ class Proxy:
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # a transport closes its socket in the turn after it was told to
-        await asyncio.sleep(0.01)
+        for way in self._ways:
+            way.cancel()
+        # connections close, and their sockets after them
+        await asyncio.sleep(0.1)
 
     async def _serve(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked: dict[int, int] = {}
@@ -102,15 +101,17 @@ class Proxy:
         except OSError:
             writer.close()
             return
-        ways = (
+        ways = {
             asyncio.create_task(self._requests(reader, up_writer, writer, asked)),
             asyncio.create_task(self._answers(up_reader, writer, asked)),
-        )
+        }
+        self._ways |= ways
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for way in ways:
                 way.cancel()
+            self._ways -= ways
             for end in (writer, up_writer):
                 end.close()
 
