@@ -28,14 +28,14 @@ def proxy(settings: Settings) -> Iterator[tuple[Proxy, Settings]]:
 
 
 def _opened(settings: Settings) -> Transactions:
-    transactions = Transactions(settings, declare_topics(settings), declare_groups(settings).worker, 0)
+    transactions = Transactions(settings, declare_topics(settings), declare_groups(settings).worker, 0, "raw-1")
     transactions.open(lambda: False)
     return transactions
 
 
 def _commit(transactions: Transactions, number: int) -> None:
-    transactions.begin(Outcome(enriched=[{"key": b"k%d" % number, "value": b"{}"}]))
-    transactions.commit(number)
+    transactions.begin(Outcome(enriched=[{"key": b"k%d" % number, "value": b"{}"}]), number)
+    transactions.commit()
 
 
 @pytest.mark.parametrize("how", list(How))

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from confluent_kafka import TopicPartition
-
 from scoreline.kafka import CALL_TIMEOUT_S
 
 
@@ -39,20 +37,18 @@ def _worker_trusts_its_state() -> None:
     cast(Any, State).write = write_through
 
 
-def _worker_commits_offsets_apart() -> None:
-    """Offsets are committed behind the batch's transaction, in one of their own."""
+def _worker_commits_outputs_apart() -> None:
+    """What a batch puts out is committed before its changelog and its offset."""
     from scoreline_streams.transactions import Transactions
 
-    def commit(self: Any, next_offset: int) -> None:
-        self._producer.commit_transaction(CALL_TIMEOUT_S)
-        if self._changelog_sent is not None:
-            self.changelog_end = self._changelog_sent + 1
-        self._producer.begin_transaction()
-        raw = TopicPartition(self._topics.raw.name, self.partition, next_offset)
-        self._producer.send_offsets_to_transaction([raw], self._metadata, CALL_TIMEOUT_S)
-        self._producer.commit_transaction(CALL_TIMEOUT_S)
+    produce_changelog = Transactions._produce_changelog
 
-    cast(Any, Transactions).commit = commit
+    def commit_outputs(self: Any, values: Any) -> None:
+        self._producer.commit_transaction(CALL_TIMEOUT_S)
+        self._producer.begin_transaction()
+        produce_changelog(self, values)
+
+    cast(Any, Transactions)._produce_changelog = commit_outputs
 
 
 def _sink_ends_before_it_inserts() -> None:
@@ -62,9 +58,9 @@ def _sink_ends_before_it_inserts() -> None:
 
     send = Lane._send
 
-    def send_ends(self: Any, offsets: dict[int, tuple[int, str]]) -> None:
+    def send_ends(self: Any, offsets: dict[int, tuple[int, str]], *letters: Any) -> None:
         ends = {p: (decode(plan).ends[p], "") if plan else (offset, "") for p, (offset, plan) in offsets.items()}
-        send(self, ends)
+        send(self, ends, *letters)
 
     cast(Any, Lane)._send = send_ends
 
@@ -73,12 +69,12 @@ def _sink_settles_nothing() -> None:
     """The plan of the last owner is taken for done."""
     from scoreline_sink import recovery
 
-    cast(Any, recovery).settle = lambda *_: None
+    cast(Any, recovery).settle = lambda *_: {}
 
 
 BREAKS = {
     "worker-trusts-its-state": Break("worker", _worker_trusts_its_state, "worker.produced", "lost"),
-    "worker-commits-offsets-apart": Break("worker", _worker_commits_offsets_apart, "worker.committed", "double"),
+    "worker-commits-outputs-apart": Break("worker", _worker_commits_outputs_apart, "worker.committed", "double"),
     "sink-ends-before-it-inserts": Break("sink", _sink_ends_before_it_inserts, "sink.enriched.planned", "lost"),
     "sink-settles-nothing": Break("sink", _sink_settles_nothing, "sink.rejected.planned", "rejected"),
 }

@@ -63,7 +63,7 @@ def instrument_worker(trigger: Trigger) -> None:
 
     restore: Callable[..., int] = partition.restore
 
-    def restore_and_die(settings: Any, topic: str, number: int, state: Any, closed: Any) -> int:
+    def restore_and_die(settings: Any, topic: str, number: int, state: Any, *others: Any) -> int:
         write = state.write
 
         def write_and_die(entries: Any) -> None:
@@ -72,7 +72,7 @@ def instrument_worker(trigger: Trigger) -> None:
 
         state.write = write_and_die
         try:
-            return restore(settings, topic, number, state, closed)
+            return restore(settings, topic, number, state, *others)
         finally:
             del state.write
 
@@ -93,20 +93,21 @@ def instrument_sink(trigger: Trigger) -> None:
 
     def commit_and_die(self: Any, landed: Any, planned: Any) -> None:
         name = _lane(self.topic)
-        if landed is not None and landed.rows:
+        if landed is not None and landed.records:
             trigger.reach(f"sink.{name}.inserted")
         if planned is not None:
             trigger.reach(f"sink.{name}.before_plan")
         commit(self, landed, planned)
-        if landed is not None and landed.rows:
+        if landed is not None and landed.records:
             trigger.reach(f"sink.{name}.ended")
         if planned is not None:
             trigger.reach(f"sink.{name}.planned")
 
-    def recover_and_die(settings: Any, topic: str, table: Any, to_row: Any, handover: Any, cancelled: Any) -> None:
-        recover(settings, topic, table, to_row, handover, cancelled)
+    def recover_and_die(settings: Any, route: Any, handover: Any, cancelled: Any) -> Any:
+        letters = recover(settings, route, handover, cancelled)
         if handover.plans:
-            trigger.reach(f"sink.{_lane(topic)}.recovering")
+            trigger.reach(f"sink.{_lane(route.topic)}.recovering")
+        return letters
 
     @wraps(insert)
     def insert_by_name(self: Any, table: str, *arguments: Any) -> None:
