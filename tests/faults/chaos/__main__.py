@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,9 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=3)
     parser.add_argument("--data-dir", type=Path, default=Path("build/chaos"))
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # also where the shell that started it in the background has it ignored
+        signal.signal(number, signal.default_int_handler)
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
     def say(text: str) -> None:
