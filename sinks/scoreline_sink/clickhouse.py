@@ -18,7 +18,7 @@ from scoreline.settings import Settings
 from scoreline_sink.patience import patiently
 from scoreline_sink.plan import Coordinates, Range
 from scoreline_sink.rows import is_one_object
-from scoreline_sink.server_errors import translate
+from scoreline_sink.server_errors import translate, translate_of_query
 
 CONNECT_TIMEOUT_S = 5
 
@@ -107,7 +107,7 @@ class ClickHouse:
         try:
             return self._client.query(sql, parameters=dict(parameters or {})).result_rows
         except (ClickHouseError, HTTPError, OSError) as error:
-            raise translate(error, self.server) from error
+            raise translate_of_query(error, self.server) from error
 
     def settings_in_force(self) -> dict[str, tuple[str, str]]:
         """Pinned setting → (the value wanted, the one that a statement sent with it has).

@@ -88,6 +88,7 @@ CODES: dict[int, tuple[str, Verdict]] = {
     241: ("MEMORY_LIMIT_EXCEEDED", Verdict.WAIT),
     242: ("TABLE_IS_READ_ONLY", Verdict.WAIT),
     243: ("NOT_ENOUGH_SPACE", Verdict.WAIT),
+    246: ("CORRUPTED_DATA", Verdict.WAIT),
     252: ("TOO_MANY_PARTS", Verdict.WAIT),
     285: ("TOO_FEW_LIVE_REPLICAS", Verdict.WAIT),
     319: ("UNKNOWN_STATUS_OF_INSERT", Verdict.WAIT),
@@ -139,6 +140,16 @@ def translate(error: Exception, server: str) -> ScorelineError:
             "and what the user is granted"
         )
     return ClickHouseUnavailable(f"ClickHouse at {server} cannot work now: {name}")
+
+
+def translate_of_query(error: Exception, server: str) -> ScorelineError:
+    """As `translate`, of a statement without rows: what cannot be read then is a part on the server's disk."""
+    translated = translate(error, server)
+    if not isinstance(translated, RefusedRow):
+        return translated
+    return ClickHouseUnavailable(
+        f"ClickHouse at {server} cannot read its own data: {translated}; a part on its disk is damaged, see its log"
+    )
 
 
 def _refused(name: str, code: int, text: str) -> RefusedRow:

@@ -79,5 +79,6 @@ CREATE TABLE IF NOT EXISTS scores
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (project, name, timestamp, score_id)
-SETTINGS non_replicated_deduplication_window = 10000
+-- A server whose disk fills up in the middle of an insert can acknowledge a part that is cut short.
+SETTINGS non_replicated_deduplication_window = 10000, min_free_disk_bytes_to_perform_insert = 268435456
 COMMENT 'Every stored score, once';

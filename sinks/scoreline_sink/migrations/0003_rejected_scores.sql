@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS rejected_scores
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(rejected_at)
 ORDER BY (project, reason, rejected_at, score_id)
-SETTINGS non_replicated_deduplication_window = 10000
+-- A server whose disk fills up in the middle of an insert can acknowledge a part that is cut short.
+SETTINGS non_replicated_deduplication_window = 10000, min_free_disk_bytes_to_perform_insert = 268435456
 COMMENT 'Every rejected record, once';
 
 CREATE VIEW IF NOT EXISTS rejections_by_hour

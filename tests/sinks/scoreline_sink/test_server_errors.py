@@ -71,6 +71,13 @@ def test_what_can_pass_is_waited_for(code: int | None) -> None:
     assert isinstance(translate(DatabaseError("text", code=code), "host:1"), ClickHouseUnavailable)
 
 
+def test_damage_met_by_a_question_is_no_refused_row(clickhouse: ClickHouse) -> None:
+    """A part that was cut short on disk is CANNOT_READ_ALL_DATA too, and nobody's record is to blame."""
+    damaged = "SELECT throwIf(1, 'x', toInt16(33)) SETTINGS allow_custom_error_code_in_throwif = 1"
+    with pytest.raises(ClickHouseUnavailable, match="cannot read its own data: CANNOT_READ_ALL_DATA"):
+        clickhouse.query(damaged)
+
+
 def test_nobody_is_waited_for_with_a_wrong_password(clickhouse: ClickHouse, settings: Settings) -> None:
     """The message names the setting."""
     wrong = settings.model_copy(update={"clickhouse_user": "nobody"})
