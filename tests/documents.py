@@ -6,13 +6,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _PATH = re.compile(r"`((?:producers|streams|sinks|deploy|tests|docs|\.ci)/[^`\s*{<]*)`")
+_TEST = re.compile(r"`(test_\w+)`")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+
+
+@cache
+def tests() -> frozenset[str]:
+    """The name of every test."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    return frozenset(name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE))
 
 
 def documents() -> list[Path]:
@@ -38,6 +47,9 @@ def faults(document: Path) -> Iterator[str]:
     for path in _PATH.findall(prose):
         if not (ROOT / path).exists():
             yield f"`{path}`: no such file or folder"
+    for name in _TEST.findall(prose):
+        if name not in tests():
+            yield f"`{name}`: no such test"
 
 
 def anchors(document: Path) -> set[str]:

@@ -74,9 +74,11 @@ def test_documents_point_at_what_exists() -> None:
 def test_dead_links_are_found(tmp_path: Path) -> None:
     """The check itself can fail."""
     document = tmp_path / "a.md"
-    document.write_text("# A heading!\n[x](#a-heading) [y](#nowhere) [z](gone.md) `streams/gone.py` `sinks/`\n")
+    document.write_text(
+        "# A heading!\n[x](#a-heading) [y](#nowhere) [z](gone.md) `streams/gone.py` `sinks/` `test_gone`\n"
+    )
     assert anchors(document) == {"a-heading"}
-    assert len(list(faults(document))) == 3
+    assert len(list(faults(document))) == 4
 
 
 def test_lock_names_no_address() -> None:
