@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from scoreline.errors import MalformedRecord
-from scoreline.events import DataType, Source, Timestamp
+from scoreline.events import DataType, Source, Status, Timestamp
+
+LATE_AFTER_S: Final = 3600
+"""A score that arrives longer than this after it was judged is late: an aggregate of its hour may have been read."""
+
+
+class Target(StrEnum):
+    """What kind of thing was judged: the most specific of the ids that a score carries, in this order."""
+
+    OBSERVATION = "observation"
+    TRACE = "trace"
+    SESSION = "session"
+    DATASET_RUN = "dataset_run"
 
 
 class EnrichedScore(BaseModel):
@@ -16,7 +31,11 @@ class EnrichedScore(BaseModel):
     score_id: str
     project: str
     name: str
-    data_type: DataType
+    status: Status
+    error: str | None
+    """What went wrong in the judge; null unless the status is `failed`, and then there is no value."""
+    data_type: DataType | None
+    """null where a failed score does not say."""
     value: float | None
     """What an average may use: a number, 1 or 0 of a boolean, a category's number; null for a category without one."""
     label: str | None
@@ -25,12 +44,15 @@ class EnrichedScore(BaseModel):
     """0..1 by the config's range, 1 the better end."""
     config_id: str | None
     config_version: int | None
+    target: Target
     trace_id: str | None
     observation_id: str | None
     session_id: str | None
     dataset_run_id: str | None
     comment: str | None
     metadata: dict[str, JsonValue]
+    lookups: dict[str, str]
+    """`<field>.<attribute>` → what `scores.lookups` knows of this score's value of that field."""
     timestamp: Timestamp
     """When it was judged, UTC."""
     source: Source
@@ -44,6 +66,10 @@ class EnrichedScore(BaseModel):
     schema_version: int
     received_at: Timestamp
     """Kafka timestamp of the raw record, UTC."""
+    delay_s: float
+    """Seconds from `timestamp` to `received_at`; negative where the judge's clock is ahead."""
+    late: bool
+    """Whether that is more than `LATE_AFTER_S`."""
     raw_partition: int
     raw_offset: int
 

@@ -27,6 +27,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\p{Cc}]+$
 """1-200 characters, no control characters."""
 Project = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 RFC_3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+ErrorText = Annotated[str, Field(min_length=1, max_length=10_000)]
 FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -36,6 +37,14 @@ class DataType(StrEnum):
     NUMERIC = "NUMERIC"
     CATEGORICAL = "CATEGORICAL"
     BOOLEAN = "BOOLEAN"
+
+
+class Status(StrEnum):
+    """Whether the judge came to a result."""
+
+    OK = "ok"
+    FAILED = "failed"
+    """The judge crashed or gave up: there is an error in place of a value."""
 
 
 class Source(StrEnum):
@@ -80,7 +89,11 @@ class ScoreEvent(BaseModel):
     project: Project = "default"
     name: Name
     """What was judged, e.g. `accuracy`."""
-    value: Annotated[FiniteNumber | StrictBool | StrictStr, Field(union_mode="left_to_right")]
+    value: Annotated[FiniteNumber | StrictBool | StrictStr | None, Field(union_mode="left_to_right")] = None
+    """None exactly when the judge failed."""
+    status: Status = Status.OK
+    error: ErrorText | None = None
+    """What went wrong; there exactly when the judge failed."""
     data_type: DataType | None = None
     """None: the config's, else inferred from the value."""
     trace_id: Identifier | None = None

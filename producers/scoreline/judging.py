@@ -13,7 +13,8 @@ from scoreline.values import canonical_value, infer_data_type
 class Judged(NamedTuple):
     """What the config and the data type make of an event's value."""
 
-    data_type: DataType
+    data_type: DataType | None
+    """None where a failed score does not say, and no config does."""
     value: float | None
     label: str | None
     normalized: float | None
@@ -24,6 +25,8 @@ class Judged(NamedTuple):
 def judge(event: ScoreEvent, config: ScoreConfig | None) -> Judged | Rejection:
     """The canonical value of `event`; `config` is the one that its `config_id` names, None where none is known."""
     if event.config_id is None:
+        if event.value is None:
+            return Judged(event.data_type, None, None, None, None)
         data_type = event.data_type or infer_data_type(event.value)
         value = canonical_value(event.value, data_type)
         return value if isinstance(value, Rejection) else Judged(data_type, value.number, value.label, None, None)
@@ -45,6 +48,8 @@ def _against(event: ScoreEvent, config: ScoreConfig) -> Judged | Rejection:
         mismatch = f"expects data_type {config.data_type}, found {event.data_type}"
     if mismatch is not None:
         return Rejection(Reason.CONFIG_MISMATCH, f"config {found(config.id)} {mismatch}")
+    if event.value is None:
+        return Judged(config.data_type, None, None, None, config.version)
     value = canonical_value(event.value, config.data_type)
     if isinstance(value, Rejection):
         return value

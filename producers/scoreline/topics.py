@@ -40,10 +40,11 @@ class Topics:
     enriched: Topic
     rejected: Topic
     configs: Topic
+    lookups: Topic
     changelog: Topic
 
     def all(self) -> tuple[Topic, ...]:
-        return self.raw, self.enriched, self.rejected, self.configs, self.changelog
+        return self.raw, self.enriched, self.rejected, self.configs, self.lookups, self.changelog
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,15 @@ def declare_topics(settings: Settings) -> Topics:
             1,
             "Score configs, the newest version of each.",
             ("scoreline configs",),
+            ("worker",),
+            cleanup_policy="compact",
+        ),
+        lookups=topic(
+            "scores.lookups",
+            "<project>/<field>/<value>",
+            1,
+            "What is known of a field's value, joined to the scores that carry it.",
+            ("scoreline lookups",),
             ("worker",),
             cleanup_policy="compact",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from scoreline.events import ScoreEvent
+from scoreline.events import ScoreEvent, Status
 from scoreline.rejections import Reason, Rejection, found, rejection_of
 from scoreline.topics import RECORD_BYTES_MAX
 from scoreline.values import EXACT_INTEGER_MAX, canonical_value, infer_data_type
@@ -40,6 +40,9 @@ def validate(value: bytes | None, key: bytes | None, received_ms: int) -> ScoreE
     rejection = _check_text(value, event)
     if rejection is not None:
         return rejection
+    rejection = _check_status(event)
+    if rejection is not None:
+        return rejection
     if event.trace_id is None:
         if event.observation_id is not None:
             return Rejection(Reason.NO_TARGET, "observation_id: needs the trace_id it belongs to")
@@ -62,10 +65,25 @@ def validate(value: bytes | None, key: bytes | None, received_ms: int) -> ScoreE
 def check(value: bytes, key: bytes, received_ms: int) -> ScoreEvent | Rejection:
     """`validate`, and the value against its data type where no config decides: all that an emitter can know."""
     event = validate(value, key, received_ms)
-    if isinstance(event, Rejection) or (event.config_id is not None and event.data_type is None):
+    if isinstance(event, Rejection) or event.value is None or (event.config_id is not None and event.data_type is None):
         return event
     canonical = canonical_value(event.value, event.data_type or infer_data_type(event.value))
     return canonical if isinstance(canonical, Rejection) else event
+
+
+def _check_status(event: ScoreEvent) -> Rejection | None:
+    if event.status is Status.OK:
+        if event.value is None:
+            return Rejection(
+                Reason.MISSING_FIELD, "value: required; where the judge failed, status failed and its error"
+            )
+        if event.error is not None:
+            return Rejection(Reason.INVALID_VALUE, "error: only with status failed")
+    elif event.value is not None:
+        return Rejection(Reason.INVALID_VALUE, f"value: none with status failed, found {found(event.value)}")
+    elif event.error is None:
+        return Rejection(Reason.MISSING_FIELD, "error: required with status failed")
+    return None
 
 
 def _check_text(value: bytes, event: ScoreEvent) -> Rejection | None:

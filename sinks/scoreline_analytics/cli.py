@@ -48,9 +48,9 @@ def query(
     project
         Only scores of this project.
     by
-        Dimensions to group by, instead of name: project, name, data_type, label, service, environment, release,
-        source, evaluator_name, evaluator_version, evaluator_model, author, config_id, dataset_run_id, session_id,
-        trace_id, observation_id or metadata.KEY.
+        Dimensions to group by, instead of name: project, name, status, data_type, label, service, environment,
+        release, source, evaluator_name, evaluator_version, evaluator_model, author, config_id, target,
+        dataset_run_id, session_id, trace_id, observation_id, metadata.KEY or lookups.FIELD.ATTRIBUTE.
     step
         Also group by the time when they were judged, UTC.
     since

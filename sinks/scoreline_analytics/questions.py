@@ -14,6 +14,7 @@ Step = Literal["minute", "hour", "day"]
 DIMENSIONS = (
     "project",
     "name",
+    "status",
     "data_type",
     "label",
     "service",
@@ -25,14 +26,15 @@ DIMENSIONS = (
     "evaluator_model",
     "author",
     "config_id",
+    "target",
     "dataset_run_id",
     "session_id",
     "trace_id",
     "observation_id",
 )
 """The text columns of the table `scores` that scores can be grouped and filtered by; absent is the empty text."""
-METADATA = "metadata."
-"""Prefix of a dimension inside a score's metadata."""
+MAPS = ("metadata", "lookups")
+"""Columns whose keys are dimensions too: `metadata.KEY`, `lookups.FIELD.ATTRIBUTE`."""
 GROUPS_MAX = 100_000
 
 
@@ -70,8 +72,11 @@ class Question:
 
 def require_dimension(dimension: str) -> None:
     """Raise QueryError, listing the dimensions, when this is none."""
-    if dimension not in DIMENSIONS and not (dimension.startswith(METADATA) and dimension != METADATA):
-        raise QueryError(f"no dimension {dimension!r}; there are {', '.join(DIMENSIONS)} and {METADATA}KEY")
+    column, _, key = dimension.partition(".")
+    if dimension not in DIMENSIONS and not (column in MAPS and key):
+        raise QueryError(
+            f"no dimension {dimension!r}; there are {', '.join(DIMENSIONS)}, metadata.KEY and lookups.FIELD.ATTRIBUTE"
+        )
 
 
 def conditions_of(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from scoreline_analytics.questions import METADATA, Question, Step
+from scoreline_analytics.questions import Question, Step
 
 _STEPS: Mapping[Step, str] = {
     "minute": "toStartOfMinute(timestamp)",
@@ -65,11 +65,12 @@ def _conditions(question: Question, parameters: dict[str, Any]) -> list[str]:
 
 
 def _column(dimension: str, parameter: str, parameters: dict[str, Any]) -> str:
-    """The expression of a dimension that `Question` has let through; a metadata key is bound under `parameter`."""
-    if not dimension.startswith(METADATA):
+    """The expression of a dimension that `Question` has let through; a map's key is bound under `parameter`."""
+    column, _, key = dimension.partition(".")
+    if not key:
         return dimension
-    parameters[parameter] = dimension.removeprefix(METADATA)
-    return f"metadata[{{{parameter}:String}}]"
+    parameters[parameter] = key
+    return f"{column}[{{{parameter}:String}}]"
 
 
 def _query(name: str) -> str:

@@ -13,7 +13,7 @@ from scoreline_analytics.clickhouse import run
 from scoreline_analytics.questions import Question
 from scoreline_analytics.statements import summary_statement
 
-FIGURES = ("count", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99")
+FIGURES = ("count", "failed", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,9 @@ class Group:
     dimensions: dict[str, str]
     """Value of each dimension of the question; empty where the scores have none."""
     count: int
-    """Scores, with a number or without."""
+    """Scores, with a number or without; failed ones apart."""
+    failed: int
+    """Scores whose judge failed."""
     mean: float | None
     """Of the numbers; of true/false scores the share of true."""
     sd: float | None
@@ -61,14 +63,14 @@ def summary(settings: Settings, question: Question) -> Answer:
 
 
 def _group(row: Sequence[Any], question: Question) -> Group:
-    *keys, count, mean, sd, low, high, quantiles = row
+    *keys, count, failed, mean, sd, low, high, quantiles = row
     time = None
     if question.step is not None:
         time, *keys = keys
         time = time.replace(tzinfo=UTC)
     quantiles = list(quantiles) or [None] * 4
     figures = (_number(figure) for figure in (mean, sd, low, high, *quantiles))
-    return Group(time, dict(zip(question.by, keys, strict=False)), count, *figures)
+    return Group(time, dict(zip(question.by, keys, strict=False)), count, failed, *figures)
 
 
 def _number(figure: float | None) -> float | None:

@@ -20,11 +20,13 @@ from typing import Any
 
 from faust.types import TP
 
+from scoreline.configs import decode_config
 from scoreline.errors import ScorelineError
 from scoreline.kafka import await_broker, require_topics, topic_id
+from scoreline.lookups import decode_lookup
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
-from scoreline_streams.configs import ConfigTable
+from scoreline_streams.followed import Followed
 from scoreline_streams.partition import Context, Counts, Partition
 from scoreline_streams.transport import BatchApp
 
@@ -103,15 +105,18 @@ class ScoreApp(BatchApp):
             logging.shutdown()
             os._exit(0)
         require_topics(self.settings)
-        configs = ConfigTable(self.settings)
-        configs.start()
-        configs.catch_up()
-        log.info("%d score configs", len(configs.configs))
+        configs = Followed(self.settings, self.topics_declared.configs.name, decode_config)
+        lookups = Followed(self.settings, self.topics_declared.lookups.name, decode_lookup)
+        for followed in (configs, lookups):
+            followed.start()
+            followed.catch_up()
+        log.info("%d score configs, %d lookups", len(configs.entries), len(lookups.entries))
         return Context(
             settings=self.settings,
             topics=self.topics_declared,
             group=self.group,
             configs=configs,
+            lookups=lookups,
             raw_identity=topic_id(self.settings, self.topics_declared.raw.name),
             changelog_identity=topic_id(self.settings, self.topics_declared.changelog.name),
             pool=ThreadPoolExecutor(POOL_THREADS, "scoreline-kafka"),

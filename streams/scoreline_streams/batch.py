@@ -3,7 +3,7 @@
 Three steps, so that the shell can look up configs and earlier ids in between:
 
     records ── read ──► verdicts ── judge_all ──► verdicts ── settle ──► Outcome
-               validate              configs                  deduplicate, enrich
+               validate              configs, lookups         deduplicate, enrich
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypedDict
 from scoreline.configs import ScoreConfig
 from scoreline.events import ScoreEvent
 from scoreline.judging import Judged, judge
+from scoreline.lookups import Lookup, join
 from scoreline.rejections import Origin, Reason, Rejection, Stage
 from scoreline.topics import record_key
 from scoreline.validation import validate
@@ -45,6 +46,8 @@ class Accepted(NamedTuple):
 
     event: ScoreEvent
     judged: Judged
+    joined: Mapping[str, str]
+    """What the lookups know of it."""
     id_hash: bytes
 
 
@@ -98,8 +101,10 @@ def config_keys(events: Sequence[ScoreEvent | Rejection]) -> set[bytes]:
     }
 
 
-def judge_all(events: Sequence[ScoreEvent | Rejection], configs: Mapping[bytes, ScoreConfig]) -> list[Verdict]:
-    """Check every valid event against its config."""
+def judge_all(
+    events: Sequence[ScoreEvent | Rejection], configs: Mapping[bytes, ScoreConfig], lookups: Mapping[bytes, Lookup]
+) -> list[Verdict]:
+    """Check every valid event against its config, and join what the lookups know of it."""
     verdicts: list[Verdict] = []
     for event in events:
         if isinstance(event, Rejection):
@@ -108,7 +113,10 @@ def judge_all(events: Sequence[ScoreEvent | Rejection], configs: Mapping[bytes, 
         config = None if event.config_id is None else configs.get(record_key(event.project, event.config_id))
         judged = judge(event, config)
         hashed = id_hash(event.key)
-        verdicts.append(Misfit(judged, hashed) if isinstance(judged, Rejection) else Accepted(event, judged, hashed))
+        if isinstance(judged, Rejection):
+            verdicts.append(Misfit(judged, hashed))
+        else:
+            verdicts.append(Accepted(event, judged, join(event, lookups), hashed))
     return verdicts
 
 
@@ -145,7 +153,7 @@ def settle(
 def _accept(
     outcome: Outcome, seen: dict[bytes, bytes | None], verdict: Accepted, record: RawRecord, partition: int
 ) -> Rejection | None:
-    event, judged, hashed = verdict
+    event, judged, joined, hashed = verdict
     content = content_hash(event, judged)
     before = seen[hashed]
     if before is not None and first_offset(before) < record.offset:
@@ -159,7 +167,7 @@ def _accept(
             Stage.DEDUPLICATE,
         )
     outcome.entries[hashed] = seen[hashed] = pack_seen(record.offset, content)
-    value = enrich(event, judged, record.timestamp, partition, record.offset)
+    value = enrich(event, judged, joined, record.timestamp, partition, record.offset)
     outcome.enriched.append({"key": record.key, "value": value})
     return None
 

@@ -18,14 +18,16 @@ from typing import NoReturn, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from scoreline.configs import ScoreConfig
 from scoreline.errors import ScorelineError, StateError
 from scoreline.kafka import error_of
+from scoreline.lookups import Lookup
 from scoreline.settings import Settings
 from scoreline.topics import Topics
 from scoreline_streams.batch import Outcome, RawRecord, config_keys, judge_all, read, settle
 from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
-from scoreline_streams.configs import ConfigTable
+from scoreline_streams.followed import Followed
 from scoreline_streams.state import State
 from scoreline_streams.transactions import Transactions
 
@@ -74,7 +76,8 @@ class Context:
     settings: Settings
     topics: Topics
     group: str
-    configs: ConfigTable
+    configs: Followed[ScoreConfig]
+    lookups: Followed[Lookup]
     raw_identity: str
     changelog_identity: str
     """The ids that Kafka gave the two topics."""
@@ -237,9 +240,9 @@ class Partition:
         assert transactions is not None
 
         events = read(records)
-        if not config_keys(events) <= context.configs.configs.keys():
+        if not config_keys(events) <= context.configs.entries.keys():
             await self._in_thread(context.configs.catch_up)
-        verdicts = judge_all(events, context.configs.configs)
+        verdicts = judge_all(events, context.configs.entries, context.lookups.entries)
         outcome = settle(context.topics.raw.name, self.number, records, verdicts, state.look_up)
         flood = self._breaker.flood(records[0].offset, records[-1].offset, len(records), outcome.rejected)
         if flood is not None:

@@ -60,11 +60,11 @@ class ConfigView:
 
     latest: Callable[[], Configs]
     step: Callable[[], None]
-    configs: Configs = field(default_factory=dict)
+    entries: Configs = field(default_factory=dict)
 
     def catch_up(self) -> None:
         self.step()
-        self.configs = self.latest()
+        self.entries = self.latest()
         self.step()
 
 
@@ -145,6 +145,7 @@ class Simulation:
             TOPICS,
             GROUP,
             view,  # type: ignore[arg-type]
+            ConfigView(dict, world.step),  # type: ignore[arg-type]
             "raw",
             "changelog",
             Tasks(world),
@@ -158,7 +159,7 @@ class Simulation:
             for _ in range(world.random.choice((10, 1_000_000))):
                 await feed.hand(assigned)
                 if self.configs_change and world.chance(0.2):
-                    view.configs = self.configs
+                    view.entries = self.configs
             watch.cancel()
             await assigned.close()
 
@@ -285,7 +286,7 @@ def judge_run(simulation: Simulation) -> None:
     records = simulation.records()
     enriched, rejected = simulation.stored(TOPICS.enriched.name), simulation.stored(TOPICS.rejected.name)
     if not simulation.configs_change:
-        outcome = settle(TOPICS.raw.name, NUMBER, records, judge_all(read(records), VERSIONS[0]), _nothing_seen)
+        outcome = settle(TOPICS.raw.name, NUMBER, records, judge_all(read(records), VERSIONS[0], {}), _nothing_seen)
         calm = [(output["key"], output["value"]) for output in outcome.enriched]
         assert [(entry.key, entry.value) for entry in enriched] == calm, "enriched is not that of a calm run"
         letters = [

@@ -2,7 +2,8 @@
 -- Places are filled with allow-listed fragments (statements.py); everything that a caller says is a bound parameter.
 SELECT
     $groups,
-    count() AS count,
+    countIf(status != 'failed') AS count,
+    countIf(status = 'failed') AS failed,
     avg(value) AS mean,
     stddevSampStable(value) AS sd,
     min(value) AS min,

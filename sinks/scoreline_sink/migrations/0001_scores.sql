@@ -6,18 +6,22 @@ CREATE TABLE IF NOT EXISTS scores
     score_id String COMMENT 'Identity inside the project' CODEC(ZSTD(1)),
     project LowCardinality(String) COMMENT 'Tenant' CODEC(ZSTD(1)),
     name LowCardinality(String) COMMENT 'What was judged, e.g. accuracy' CODEC(ZSTD(1)),
-    data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN' CODEC(ZSTD(1)),
+    status LowCardinality(String) COMMENT 'ok, or failed where the judge came to no result' CODEC(ZSTD(1)),
+    error String COMMENT 'What went wrong in the judge; empty: nothing' CODEC(ZSTD(1)),
+    data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN; empty: a failed score that does not say' CODEC(ZSTD(1)),
     value Nullable(Float64) COMMENT 'The number, 1 or 0 of a boolean, a category''s number; NULL for a category without one' CODEC(ZSTD(1)),
     label LowCardinality(String) COMMENT 'The category, true or false; empty for a number' CODEC(ZSTD(1)),
     normalized Nullable(Float64) COMMENT '0..1 by the config''s range, 1 the better end; NULL without one' CODEC(ZSTD(1)),
     config_id LowCardinality(String) COMMENT 'Score config it was checked against; empty: none' CODEC(ZSTD(1)),
     config_version UInt32 COMMENT 'Version of that config; 0: none' CODEC(T64, ZSTD(1)),
+    target LowCardinality(String) COMMENT 'Most specific of its ids: observation, trace, session or dataset_run' CODEC(ZSTD(1)),
     trace_id String COMMENT 'Judged trace; empty: none' CODEC(ZSTD(1)),
     observation_id String COMMENT 'Judged observation of the trace; empty: none' CODEC(ZSTD(1)),
     session_id String COMMENT 'Judged session; empty: none' CODEC(ZSTD(1)),
     dataset_run_id String COMMENT 'Judged dataset run; empty: none' CODEC(ZSTD(1)),
     comment String COMMENT 'Free text of the judge; empty: none' CODEC(ZSTD(1)),
     metadata Map(LowCardinality(String), String) COMMENT 'Free fields; a value that is no string is its JSON text' CODEC(ZSTD(1)),
+    lookups Map(LowCardinality(String), String) COMMENT 'field.attribute, and what scores.lookups knows of it' CODEC(ZSTD(1)),
     timestamp DateTime64(6, 'UTC') COMMENT 'When it was judged' CODEC(Delta(8), ZSTD(1)),
     source LowCardinality(String) COMMENT 'Kind of judge: API, EVAL or ANNOTATION' CODEC(ZSTD(1)),
     evaluator_name LowCardinality(String) COMMENT 'Automated judge; empty: none' CODEC(ZSTD(1)),
@@ -29,6 +33,8 @@ CREATE TABLE IF NOT EXISTS scores
     release LowCardinality(String) COMMENT 'Release of that service; empty: none' CODEC(ZSTD(1)),
     schema_version UInt16 COMMENT 'Version of the record''s contract' CODEC(T64, ZSTD(1)),
     received_at DateTime64(6, 'UTC') COMMENT 'Kafka timestamp of the raw record' CODEC(Delta(8), ZSTD(1)),
+    delay_s Float64 COMMENT 'Seconds from timestamp to received_at' CODEC(ZSTD(1)),
+    late Bool COMMENT 'Whether that is more than an hour' CODEC(ZSTD(1)),
     raw_partition UInt16 COMMENT 'Partition of the raw record in scores.raw' CODEC(T64, ZSTD(1)),
     raw_offset UInt64 COMMENT 'Offset of the raw record in scores.raw' CODEC(T64, ZSTD(1)),
     src_partition UInt16 DEFAULT 65535 COMMENT 'Partition of the row''s record in scores.enriched' CODEC(T64, ZSTD(1)),
@@ -50,7 +56,7 @@ CREATE TABLE IF NOT EXISTS scores
     (
         SELECT
             project, name, data_type, toStartOfMinute(timestamp),
-            count(), count(value), sum(value), sum(value * value), min(value), max(value),
+            count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
             count(normalized), sum(normalized)
         GROUP BY project, name, data_type, toStartOfMinute(timestamp)
     ),
@@ -58,7 +64,7 @@ CREATE TABLE IF NOT EXISTS scores
     (
         SELECT
             project, name, data_type, label, service, environment, toStartOfHour(timestamp),
-            count(), count(value), sum(value), sum(value * value), min(value), max(value),
+            count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
             count(normalized), sum(normalized)
         GROUP BY project, name, data_type, label, service, environment, toStartOfHour(timestamp)
     ),
@@ -66,7 +72,7 @@ CREATE TABLE IF NOT EXISTS scores
     (
         SELECT
             project, name, data_type, label, service, environment, toStartOfDay(timestamp),
-            count(), count(value), sum(value), sum(value * value), min(value), max(value),
+            count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
             count(normalized), sum(normalized)
         GROUP BY project, name, data_type, label, service, environment, toStartOfDay(timestamp)
     ),

@@ -6,7 +6,8 @@ CREATE VIEW IF NOT EXISTS scores_by_minute
     name LowCardinality(String) COMMENT 'What was judged',
     data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
     minute DateTime('UTC') COMMENT 'Start of the minute of the judged time',
-    scores UInt64 COMMENT 'Scores',
+    scores UInt64 COMMENT 'Scores, failed ones apart',
+    failed UInt64 COMMENT 'Scores whose judge failed',
     value_count UInt64 COMMENT 'Scores with a value',
     value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
     value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
@@ -18,7 +19,7 @@ CREATE VIEW IF NOT EXISTS scores_by_minute
 )
 AS SELECT
     project, name, data_type, toStartOfMinute(timestamp) AS minute,
-    count() AS scores,
+    count() - countIf(status = 'failed') AS scores, countIf(status = 'failed') AS failed,
     count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
     min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
     count(normalized) AS normalized_count, sum(normalized) AS normalized_sum
@@ -32,7 +33,8 @@ CREATE VIEW IF NOT EXISTS scores_by_hour
     name LowCardinality(String) COMMENT 'What was judged',
     data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
     hour DateTime('UTC') COMMENT 'Start of the hour of the judged time',
-    scores UInt64 COMMENT 'Scores',
+    scores UInt64 COMMENT 'Scores, failed ones apart',
+    failed UInt64 COMMENT 'Scores whose judge failed',
     value_count UInt64 COMMENT 'Scores with a value',
     value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
     value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
@@ -44,7 +46,7 @@ CREATE VIEW IF NOT EXISTS scores_by_hour
 )
 AS SELECT
     project, name, data_type, toStartOfHour(timestamp) AS hour,
-    count() AS scores,
+    count() - countIf(status = 'failed') AS scores, countIf(status = 'failed') AS failed,
     count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
     min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
     count(normalized) AS normalized_count, sum(normalized) AS normalized_sum
@@ -58,7 +60,8 @@ CREATE VIEW IF NOT EXISTS scores_by_day
     name LowCardinality(String) COMMENT 'What was judged',
     data_type LowCardinality(String) COMMENT 'NUMERIC, CATEGORICAL or BOOLEAN',
     day DateTime('UTC') COMMENT 'Start of the day of the judged time',
-    scores UInt64 COMMENT 'Scores',
+    scores UInt64 COMMENT 'Scores, failed ones apart',
+    failed UInt64 COMMENT 'Scores whose judge failed',
     value_count UInt64 COMMENT 'Scores with a value',
     value_sum Nullable(Float64) COMMENT 'Sum of the values; NULL without one',
     value_squares Nullable(Float64) COMMENT 'Sum of the squared values; NULL without one',
@@ -70,7 +73,7 @@ CREATE VIEW IF NOT EXISTS scores_by_day
 )
 AS SELECT
     project, name, data_type, toStartOfDay(timestamp) AS day,
-    count() AS scores,
+    count() - countIf(status = 'failed') AS scores, countIf(status = 'failed') AS failed,
     count(value) AS value_count, sum(value) AS value_sum, sum(value * value) AS value_squares,
     min(value) AS value_min, max(value) AS value_max, sum(value) / nullIf(count(value), 0) AS value_mean,
     count(normalized) AS normalized_count, sum(normalized) AS normalized_sum

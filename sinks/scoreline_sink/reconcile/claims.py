@@ -36,6 +36,7 @@ class StoredScore(NamedTuple):
     score_id: str
     raw_offset: int
     name: str
+    status: str
     data_type: str
     value: float | None
     label: str
@@ -113,7 +114,8 @@ def differing_field(event: ScoreEvent, stored: StoredScore) -> str | None:
     evaluator = event.evaluator
     sent: Mapping[str, str | None] = {
         "name": event.name,
-        "data_type": event.data_type or (None if event.config_id else infer_data_type(event.value)),
+        "status": event.status,
+        "data_type": event.data_type or (None if event.config_id else _inferred(event)),
         "trace_id": event.trace_id,
         "observation_id": event.observation_id,
         "session_id": event.session_id,
@@ -132,7 +134,13 @@ def differing_field(event: ScoreEvent, stored: StoredScore) -> str | None:
     return None if _same_value(event, stored) else "value"
 
 
+def _inferred(event: ScoreEvent) -> DataType | None:
+    return None if event.value is None else infer_data_type(event.value)
+
+
 def _same_value(event: ScoreEvent, stored: StoredScore) -> bool:
+    if event.value is None:
+        return True
     value = canonical_value(event.value, DataType(stored.data_type))
     if isinstance(value, Rejection) or (value.label or "") != stored.label:
         return False

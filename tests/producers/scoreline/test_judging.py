@@ -8,7 +8,7 @@ import pytest
 
 from scoreline.configs import ScoreConfig, decode_config, encode_config
 from scoreline.errors import MalformedRecord
-from scoreline.events import DataType, ScoreEvent
+from scoreline.events import DataType, ScoreEvent, Status
 from scoreline.judging import Judged, judge
 from scoreline.rejections import Reason, Rejection
 
@@ -20,7 +20,7 @@ STARS = ScoreConfig(
 PASS = ScoreConfig(id="c", name="accuracy", data_type=DataType.BOOLEAN, lower_is_better=True)
 
 
-def event(value: float | bool | str, **fields: Any) -> ScoreEvent:
+def event(value: float | bool | str | None, **fields: Any) -> ScoreEvent:
     return ScoreEvent(score_id="s", name="accuracy", value=value, trace_id="t", **fields)
 
 
@@ -41,6 +41,17 @@ def test_value_without_config_becomes_canonical(
 ) -> None:
     """Number, label or both by data type, inferred where absent; a category without a number is never 0."""
     assert judge(event(value, data_type=data_type), None) == Judged(*expected, None, None)
+
+
+def test_failed_score_has_no_value_and_keeps_its_config() -> None:
+    """What a crashed judge leaves is checked against name and type of its config; without one it may lack a type."""
+    failed = event(None, status=Status.FAILED, error="timed out")
+    assert judge(failed, None) == Judged(None, None, None, None, None)
+    with_config = failed.model_copy(update={"config_id": "c"})
+    assert judge(with_config, RANGE) == Judged(DataType.NUMERIC, None, None, None, 3)
+    misfit = judge(with_config.model_copy(update={"name": "other"}), RANGE)
+    assert isinstance(misfit, Rejection)
+    assert misfit.reason is Reason.CONFIG_MISMATCH
 
 
 @pytest.mark.parametrize(

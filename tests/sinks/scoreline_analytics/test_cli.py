@@ -41,6 +41,7 @@ def test_json_is_an_array_of_groups(settings: Settings) -> None:
     assert accuracy == {
         "name": "accuracy",
         "count": 2,
+        "failed": 0,
         "mean": 0.5,
         "sd": pytest.approx(0.125**0.5),
         "min": 0.25,
@@ -58,8 +59,8 @@ def test_csv_has_a_header_and_whole_numbers(settings: Settings) -> None:
     """Every digit of a double; empty for what does not exist."""
     out, _ = query(settings, "--format", "csv", "--by", "name", "metadata.model", "--step", "day", "--name", "toxicity")
     header, row = csv.reader(io.StringIO(out))
-    assert header[:5] == ["time", "name", "metadata.model", "count", "mean"]
-    assert row[:6] == ["2026-11-01T00:00:00Z", "toxicity", "", "1", repr(1 / 3), ""]
+    assert header[:6] == ["time", "name", "metadata.model", "count", "failed", "mean"]
+    assert row[:7] == ["2026-11-01T00:00:00Z", "toxicity", "", "1", "0", repr(1 / 3), ""]
 
 
 @pytest.mark.usefixtures("scores")
@@ -69,8 +70,8 @@ def test_table_is_for_people_and_says_when_it_was_cut(settings: Settings) -> Non
         settings, "--by", "metadata.model", "--since", "2026-11-01", "--until", "2026-11-02", "--limit", "1"
     )
     assert [line.split() for line in out.splitlines()] == [
-        ["metadata.model", "count", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99"],
-        ["1", "0.3333", *["0.3333"] * 6],
+        ["metadata.model", "count", "failed", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99"],
+        ["1", "0", "0.3333", *["0.3333"] * 6],
     ]
     assert "more than 1 groups" in errors
 
@@ -94,5 +95,5 @@ def test_question_that_cannot_be_asked_says_what_can(
 def test_no_match_is_said(settings: Settings) -> None:
     """An empty table alone would look like a mistake."""
     out, errors = query(settings, "--name", "none")
-    assert out.splitlines() == ["name  count  mean  sd  min  max  p50  p90  p95  p99"]
+    assert out.splitlines() == ["name  count  failed  mean  sd  min  max  p50  p90  p95  p99"]
     assert "no scores match" in errors

@@ -19,13 +19,14 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         {"by": ("colour",)},
         {"by": ("name", "value")},
         {"by": ("metadata.",)},
+        {"by": ("lookups",)},
         {"by": ("name; DROP TABLE scores",)},
         {"where": (("comment", "x"),)},
     ],
 )
 def test_unknown_dimension_is_refused_with_the_known_ones(wrong: dict[str, Any]) -> None:
-    """Only text columns and metadata keys group and filter."""
-    with pytest.raises(QueryError, match=r"there are project, name, .* and metadata\.KEY"):
+    """Only text columns and the keys of maps group and filter."""
+    with pytest.raises(QueryError, match=r"there are project, name, .* metadata\.KEY and lookups\.FIELD\.ATTRIBUTE"):
         Question(**wrong)
 
 

@@ -41,6 +41,7 @@ def figures_of(values: list[float | None]) -> dict[str, Any]:
     cuts = statistics.quantiles(numbers, n=100, method="inclusive") if len(numbers) > 1 else numbers * 99
     return {
         "count": len(values),
+        "failed": 0,
         "mean": statistics.fmean(numbers) if numbers else None,
         "sd": statistics.stdev(numbers) if len(numbers) > 1 else None,
         "min": numbers[0] if numbers else None,
@@ -84,6 +85,15 @@ def grouped(rows: list[dict[str, Any]], *columns: str) -> dict[tuple[str, ...], 
         flat = {**row, "metadata.model": row["metadata"].get("model", "")}
         groups[tuple(flat[column] for column in columns)].append(row["value"])
     return groups
+
+
+def test_failed_scores_are_counted_apart(settings: Settings, store: Store) -> None:
+    """A judge that crashed shows up and moves no figure."""
+    store({"value": 0.5}, {"value": 1.0}, {"value": None, "status": "failed", "error": "timed out"})
+    [group] = summary(settings, Question()).groups
+    assert (group.count, group.failed, group.mean) == (2, 1, 0.75)
+    [failed] = summary(settings, Question(where=(("status", "failed"),))).groups
+    assert (failed.count, failed.failed, failed.mean) == (0, 1, None)
 
 
 @pytest.mark.parametrize("by", [(), ("name",), ("environment", "metadata.model")])
@@ -162,7 +172,7 @@ def test_true_rate_is_the_mean(settings: Settings, store: Store) -> None:
     store({"name": "verdict", "data_type": "CATEGORICAL", "value": None, "label": "good"})
     passed, verdict = summary(settings, Question()).groups
     assert (passed.count, passed.mean) == (4, 0.75)
-    assert verdict.fields() == {"name": "verdict", **dict.fromkeys(FIGURES), "count": 1}
+    assert verdict.fields() == {"name": "verdict", **dict.fromkeys(FIGURES), "count": 1, "failed": 0}
 
 
 def test_no_scores_are_no_groups(settings: Settings, store: Store) -> None:

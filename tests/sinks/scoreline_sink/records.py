@@ -9,8 +9,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from scoreline.enriched import EnrichedScore
-from scoreline.events import DataType, Source
+from scoreline.enriched import EnrichedScore, Target
+from scoreline.events import DataType, Source, Status
 from scoreline.kafka import client_options
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
@@ -27,14 +27,19 @@ def enriched(number: int, **fields: Any) -> EnrichedScore:
         "score_id": f"id-{number}",
         "project": "default",
         "name": NAMES[number % len(NAMES)],
+        "status": Status.OK,
         "data_type": DataType.NUMERIC,
         "value": number % 1000 / 8,
+        "target": Target.TRACE,
         "trace_id": f"trace-{number}",
         "metadata": {},
+        "lookups": {},
         "timestamp": (JUDGED_AT + timedelta(seconds=number * 7)).isoformat(),
         "source": Source.EVAL,
         "schema_version": 1,
         "received_at": (JUDGED_AT + timedelta(milliseconds=number)).isoformat(),
+        "delay_s": 0.5,
+        "late": False,
         "raw_partition": 0,
         "raw_offset": number,
     }

@@ -30,7 +30,7 @@ from scoreline_sink.reconcile.tally import Report, Tally
 OFFSETS = st.lists(st.integers(0, 30))
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 STORED = StoredScore(
-    "default", "s", 3, "n", "NUMERIC", 0.5, "", "t", "", "", "", "note", "", "judge", "1", ""
+    "default", "s", 3, "n", "ok", "NUMERIC", 0.5, "", "t", "", "", "", "note", "", "judge", "1", ""
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from scoreline.enriched import EnrichedScore
 from scoreline.errors import SchemaError
-from scoreline.events import DataType
+from scoreline.events import DataType, Status
 from scoreline.settings import Settings
 from scoreline_sink.clickhouse import ClickHouse, rejected_scores_table, scores_table
 from scoreline_sink.rows import REJECTED_COLUMNS, RejectedRecord, rejected_row, score_row
@@ -89,13 +89,17 @@ def test_scores_has_every_field_of_the_contract(clickhouse: ClickHouse) -> None:
 
 @pytest.fixture
 def filled(clickhouse: ClickHouse) -> ClickHouse:
-    """Scores of three types over three days in two inserts, and some rejected records."""
+    """Scores of three types and failed ones over three days in two inserts, and some rejected records."""
     scores = [
         *(enriched(n, timestamp=f"2026-03-{1 + n % 3:02}T0{n % 5}:{n % 60:02}:07Z") for n in range(2000)),
         *(enriched(n, data_type=DataType.CATEGORICAL, value=None, label=f"label {n % 4}") for n in range(2000, 2500)),
         *(
             enriched(n, data_type=DataType.BOOLEAN, value=n % 2 / 1, label="true", normalized=n % 2 / 1)
             for n in range(2500, 3000)
+        ),
+        *(
+            enriched(n, status=Status.FAILED, error="timed out", data_type=DataType.NUMERIC, value=None)
+            for n in range(3000, 3100)
         ),
     ]
     rows = [score_row(0, n, encoded(score)) for n, score in enumerate(scores)]
@@ -118,18 +122,19 @@ def test_a_view_reads_its_rollup_and_agrees_with_the_rows(filled: ClickHouse, un
     bucket, database = f"{UNITS[unit]}(timestamp)", filled.database
     rolled = filled.query(f"SELECT * FROM {database}.scores_by_{unit} ORDER BY ALL {PROJECTIONS_ONLY}")
     rows = filled.query(
-        f"SELECT project, name, data_type, {bucket}, count(), count(value), sum(value), sum(value * value), "
+        f"SELECT project, name, data_type, {bucket}, countIf(status = 'ok'), countIf(status = 'failed'), "
+        "count(value), sum(value), sum(value * value), "
         "min(value), max(value), avg(value), count(normalized), sum(normalized) "
         f"FROM {database}.scores GROUP BY project, name, data_type, {bucket} ORDER BY ALL {ROWS_ONLY}"
     )
     assert rolled == rows
-    assert sum(row[4] for row in rows) == 3000
+    assert (sum(row[4] for row in rows), sum(row[5] for row in rows)) == (3000, 100)
     some = (
         f"FROM {database}.scores_by_{unit} WHERE project = 'default' AND name = '{NAMES[0]}' AND {unit} >= '2026-03-02'"
     )
     (rolled_some,) = filled.query(f"SELECT sum(scores), sum(value_sum) {some} {PROJECTIONS_ONLY}")
     (rows_some,) = filled.query(
-        f"SELECT count(), sum(value) FROM {database}.scores "
+        f"SELECT countIf(status = 'ok'), sum(value) FROM {database}.scores "
         f"WHERE name = '{NAMES[0]}' AND timestamp >= toStartOfDay(toDate('2026-03-02')) {ROWS_ONLY}"
     )
     assert rolled_some == rows_some
@@ -164,7 +169,7 @@ def test_rejections_by_hour_agree_with_the_rows(filled: ClickHouse) -> None:
 
 def test_the_highest_offsets_are_read_from_a_rollup(filled: ClickHouse) -> None:
     """The sink asks at every assignment; a billion rows must not make that slow."""
-    assert scores_table(filled).highest([0, 1]) == {0: 2999}
+    assert scores_table(filled).highest([0, 1]) == {0: 3099}
     assert scores_table(filled).highest([]) == {}
     filled.query(
         f"SELECT src_partition, max(src_offset) FROM {filled.database}.scores WHERE src_partition IN (0, 1) "

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ class Store:
 def process(
     records: Sequence[Record], store: Store, configs: Mapping[bytes, ScoreConfig] = CONFIGS, partition: int = 0
 ) -> Outcome:
-    outcome = settle("scores.raw", partition, records, judge_all(read(records), configs), store.look_up)
+    outcome = settle("scores.raw", partition, records, judge_all(read(records), configs, {}), store.look_up)
     store.write(outcome.entries)
     return outcome
 
@@ -85,6 +86,36 @@ def test_valid_payload_becomes_an_enriched_score(payload: Payload) -> None:
     for name in ("score_id", "name", "trace_id", "comment", "service"):
         assert getattr(enriched, name) == fields.get(name)
     assert enriched.metadata == (fields.get("metadata") or {})
+
+
+def test_score_gains_its_target_and_its_delay() -> None:
+    """The most specific id decides the target; what arrives more than an hour after it was judged is late."""
+    received = datetime.fromtimestamp(RECEIVED_MS / 1000, UTC)
+    ids: list[dict[str, Any]] = [
+        {"dataset_run_id": "r"},
+        {"dataset_run_id": "r", "session_id": "s"},
+        {"dataset_run_id": "r", "session_id": "s", "trace_id": "t"},
+        {"trace_id": "t", "observation_id": "o"},
+    ]
+    records = [
+        score(
+            f"s-{n}", n, **{"trace_id": None, **given}, timestamp=(received - timedelta(hours=1, seconds=n)).isoformat()
+        )
+        for n, given in enumerate(ids)
+    ]
+    scores = [decode_enriched(output["value"]) for output in process(records, Store()).enriched]
+    assert [enriched.target for enriched in scores] == ["dataset_run", "session", "trace", "observation"]
+    assert [enriched.delay_s for enriched in scores] == [3600, 3601, 3602, 3603]
+    assert [enriched.late for enriched in scores] == [False, True, True, True]
+
+
+def test_failed_score_is_enriched_without_a_value() -> None:
+    """A judge that crashed leaves a score with its error; the same again is a duplicate, a result a conflict."""
+    failed = {"value": None, "status": "failed", "error": "timed out"}
+    outcome = process([score("a", 0, **failed), score("a", 1, **failed), score("a", 2)], Store())
+    [enriched] = [decode_enriched(output["value"]) for output in outcome.enriched]
+    assert (enriched.status, enriched.error, enriched.value, enriched.data_type) == ("failed", "timed out", None, None)
+    assert (outcome.duplicates, reasons(outcome)) == (1, [Reason.CONFLICTING_DUPLICATE])
 
 
 def test_invalid_payloads_never_disturb_their_neighbours() -> None:

@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 import pytest
 from confluent_kafka import Producer
 
+from scoreline.configs import decode_config
 from scoreline.kafka import client_options, ensure_topics, topic_id
+from scoreline.lookups import decode_lookup
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams import partition as module
-from scoreline_streams.configs import ConfigTable
+from scoreline_streams.followed import Followed
 from scoreline_streams.partition import Context, Partition
 from tests.support import produce
 
@@ -39,7 +41,8 @@ def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Context:
         settings=settings,
         topics=topics,
         group=declare_groups(settings).worker,
-        configs=ConfigTable(settings),
+        configs=Followed(settings, topics.configs.name, decode_config),
+        lookups=Followed(settings, topics.lookups.name, decode_lookup),
         raw_identity=topic_id(settings, topics.raw.name),
         changelog_identity=topic_id(settings, topics.changelog.name),
         pool=ThreadPoolExecutor(4),

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from scoreline.configs import ScoreConfig, encode_config
 from scoreline.events import DataType
 from scoreline.kafka import client_options, ensure_topics
+from scoreline.lookups import Lookup, encode_lookup
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import Topics, declare_groups, declare_topics
@@ -104,6 +105,25 @@ def test_config_acknowledged_before_a_score_is_applied_to_it(
     assert (enriched["score_id"], enriched["normalized"], enriched["config_version"]) == ("a", 0.25, 4)
     reasons = {headers_of(message)["scoreline.reason"] for message in read_topic(settings, topics.rejected.name)}
     assert reasons == {b"out_of_range", b"unknown_config"}
+
+
+def test_lookups_are_joined_to_the_scores_that_carry_their_value(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    """What stands in the topic when the worker starts is joined; a bad record is skipped, a tombstone forgets."""
+    lookup = Lookup(field="service", value="chat", attributes={"team": "assist"})
+    gone = Lookup(field="service", value="search", attributes={"team": "find"})
+    records = [(b"default/service/bad", b"{nonsense"), (lookup.key, encode_lookup(lookup))]
+    produce(settings, topics.lookups.name, [*records, (gone.key, encode_lookup(gone)), (gone.key, None)])
+    with Running(settings, tmp_path, "worker") as running:
+        running.await_ready()
+        produce(settings, topics.raw.name, [score("a", service="chat"), score("b", service="search")])
+        await_processed(settings, topics)
+    joined = {
+        json.loads(m.value() or b"")["score_id"]: json.loads(m.value() or b"")["lookups"]
+        for m in read_topic(settings, topics.enriched.name)
+    }
+    assert joined == {"a": {"service.team": "assist"}, "b": {}}
 
 
 def test_killed_worker_loses_and_doubles_nothing(settings: Settings, topics: Topics, tmp_path: Path) -> None:

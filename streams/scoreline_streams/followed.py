@@ -1,4 +1,4 @@
-"""Score configs in memory: a plain consumer that follows `scores.configs` from its beginning.
+"""A compacted topic in memory: a plain consumer that follows it from its beginning (score configs, lookups).
 
 Not a Faust GlobalTable: its recovery never ends at one undecodable record, and it needs a changelog topic of its own.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from scoreline.configs import ScoreConfig, decode_config
 from scoreline.errors import KafkaUnavailable, MalformedRecord
 from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
 from scoreline.settings import Settings
-from scoreline.topics import declare_topics
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +23,32 @@ POLL_S = 0.2
 MESSAGES_MAX = 1000
 
 
-class ConfigTable:
-    """All current score configs by record key, kept up to date by a thread."""
+class Keyed(Protocol):
+    """What knows the key of its own record."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = declare_topics(settings).configs.name
-        self._configs: dict[bytes, ScoreConfig] = {}
+    @property
+    def key(self) -> bytes:
+        """Key of its record."""
+        ...
+
+
+T = TypeVar("T", bound=Keyed)
+
+
+class Followed(Generic[T]):
+    """The newest entry of every key of a topic with one partition, kept up to date by a thread."""
+
+    def __init__(self, settings: Settings, topic: str, decode: Callable[[bytes], T]) -> None:
+        """`decode` makes an entry of a record's value; it raises MalformedRecord."""
+        self._topic, self._decode = topic, decode
+        self._entries: dict[bytes, T] = {}
         self._position = 0
         self._moved = threading.Condition()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
         options = client_options(
             settings,
-            group_id=f"{settings.topic_prefix}scoreline.configs",
+            group_id=f"{settings.topic_prefix}scoreline.followed",
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="earliest",
@@ -45,12 +57,12 @@ class ConfigTable:
         self._consumer = Consumer(options)
         # a handle serves one call at a time, and the other one is always in consume()
         self._ends = Consumer(options)
-        self._thread = threading.Thread(target=self._follow, name="scoreline-configs", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=topic, daemon=True)
 
     @property
-    def configs(self) -> Mapping[bytes, ScoreConfig]:
-        """Configs by `<project>/<config_id>`; replaced entry by entry as the topic grows."""
-        return self._configs
+    def entries(self) -> Mapping[bytes, T]:
+        """Entries by record key; replaced one by one as the topic grows."""
+        return self._entries
 
     def start(self) -> None:
         """Begin to follow the topic; use `catch_up` to wait for it."""
@@ -64,8 +76,8 @@ class ConfigTable:
         self._ends.close()
 
     def catch_up(self) -> None:
-        """Return once everything is read that is in the topic now: whoever got an acknowledgement for a config before
-        this call is heard.
+        """Return once everything is read that is in the topic now: whoever got an acknowledgement for an entry
+        before this call is heard.
 
         Raises KafkaUnavailable when that takes longer than a call may take.
         """
@@ -113,23 +125,21 @@ class ConfigTable:
                 self._moved.notify_all()
 
     def _apply(self, message: Message) -> None:
-        """A bad config is reported and skipped: it must not stop the scores of everybody else."""
+        """A bad entry is reported and skipped: it must not stop the scores of everybody else."""
         key, value = message.key(), message.value()
         if key is None or value is None:
             if key is not None:
-                self._configs.pop(_bytes(key), None)
+                self._entries.pop(_bytes(key), None)
             return
         try:
-            config = decode_config(_bytes(value))
+            entry = self._decode(_bytes(value))
         except MalformedRecord as error:
-            log.error(
-                "%s offset %s, key %r: not a score config, ignored: %s", self._topic, message.offset(), key, error
-            )
+            log.error("%s offset %s, key %r: unreadable, ignored: %s", self._topic, message.offset(), key, error)
             return
-        if config.key != key:
-            log.error("%s offset %s: key %r, expected %r; ignored", self._topic, message.offset(), key, config.key)
+        if entry.key != key:
+            log.error("%s offset %s: key %r, expected %r; ignored", self._topic, message.offset(), key, entry.key)
             return
-        self._configs[config.key] = config
+        self._entries[entry.key] = entry
 
 
 def _bytes(value: str | bytes) -> bytes:
