@@ -52,17 +52,23 @@ class Stage(StrEnum):
     """By the sink: the worker had taken it."""
 
 
+DETAIL_CHARS_MAX = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """The verdict on one record: why, where, and what a person needs to mend it."""
 
     reason: Reason
     detail: str
-    """One sentence: what was found and what was expected. Never longer than `DETAIL_CHARS_MAX`."""
+    """One sentence: what was found and what was expected; cut to `DETAIL_CHARS_MAX`."""
     stage: Stage = Stage.VALIDATE
 
+    def __post_init__(self) -> None:
+        if len(self.detail) > DETAIL_CHARS_MAX:
+            object.__setattr__(self, "detail", self.detail[: DETAIL_CHARS_MAX - 1] + "…")
 
-DETAIL_CHARS_MAX = 500
+
 _FOUND_CHARS_MAX = 80
 
 
@@ -92,7 +98,7 @@ def rejection_headers(rejection: Rejection, origin: Origin) -> Headers:
     """The headers that `scores.rejected` adds behind the record's own."""
     fields = {
         "reason": rejection.reason.value,
-        "detail": rejection.detail[:DETAIL_CHARS_MAX],
+        "detail": rejection.detail,
         "stage": rejection.stage.value,
         "topic": origin.topic,
         "partition": str(origin.partition),

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from confluent_kafka import Producer
 from scoreline.client import Client
 from scoreline.kafka import client_options
 from scoreline.topics import declare_topics
+from tests.hostile import hostile_records
 from tests.running_pipeline import Pipeline, start
 from tests.support import environment, eventually, headers_of, produce, read_topic
 
@@ -204,3 +206,20 @@ def test_stopped_sink_catches_up(pipeline: Pipeline) -> None:
 
 def _record(score_id: str, **fields: object) -> bytes:
     return json.dumps({"score_id": score_id, "name": "n", "value": 0.5, "trace_id": "t"} | fields).encode()
+
+
+def test_hostile_records_are_stored_or_rejected_with_their_bytes(pipeline: Pipeline) -> None:
+    """Thousands of broken records on the real pipeline: what is valid by chance is a row, all else a dead letter."""
+    records: list[tuple[bytes, bytes]] = []
+    for number, value in enumerate(hostile_records(seed=5, count=5_000)):
+        records.append((b"default/s-1", value))
+        if number % 50 == 0:
+            records.append((f"default/good-{number}".encode(), _record(f"good-{number}")))
+    produce(pipeline.settings, declare_topics(pipeline.settings).raw.name, records)
+    pipeline.drain()
+    assert pipeline.ask("SELECT count() FROM scores WHERE startsWith(score_id, 'good-')") == [(100,)]
+    rows = pipeline.ask("SELECT base64Encode(assumeNotNull(value)) FROM rejected_scores")
+    rejected = Counter(base64.b64decode(value) for (value,) in rows)
+    assert rejected.total() > 3_000
+    assert rejected <= Counter(value for _, value in records)
+    pipeline.run("reconcile")
