@@ -33,6 +33,7 @@ REJECTED_COLUMNS = (
     "project",
     "score_id",
     "name",
+    "service",
     "key",
     "value",
     "headers",
@@ -82,7 +83,7 @@ class RejectedRecord:
 def rejected_row(record: RejectedRecord) -> bytes:
     """Row of `rejected_scores`, columns `REJECTED_COLUMNS`. Never fails: what cannot be read is empty or 0."""
     original, verdict = split_headers(record.headers)
-    project, score_id, name = identify(record.key, record.value)
+    project, score_id, name, service = identify(record.key, record.value)
     return b"".join(
         (
             _timestamp(record.timestamp_ms),
@@ -92,6 +93,7 @@ def rejected_row(record: RejectedRecord) -> bytes:
             _string(project.encode()),
             _string(score_id.encode()),
             _string(name.encode()),
+            _string(service.encode()),
             _nullable(record.key),
             _nullable(record.value),
             _headers(original),
@@ -115,13 +117,14 @@ def split_headers(headers: RecordHeaders) -> tuple[RecordHeaders, dict[str, byte
     return headers[:begin], verdict
 
 
-def identify(key: bytes | None, value: bytes | None) -> tuple[str, str, str]:
-    """Project, score id and name of a rejected record as far as they can be read; empty where not."""
+def identify(key: bytes | None, value: bytes | None) -> tuple[str, str, str, str]:
+    """Project, score id, name and service of a rejected record as far as they can be read; empty where not."""
     fields = _fields(value)
+    name, service = _text(fields, "name"), _text(fields, "service")
     match = _KEY.fullmatch((key or b"").decode("utf-8", "replace"))
     if match is not None and "\ufffd" not in match[2]:
-        return match[1], match[2], _text(fields, "name")
-    return _text(fields, "project"), _text(fields, "score_id"), _text(fields, "name")
+        return match[1], match[2], name, service
+    return _text(fields, "project"), _text(fields, "score_id"), name, service
 
 
 def _fields(value: bytes | None) -> dict[str, Any]:

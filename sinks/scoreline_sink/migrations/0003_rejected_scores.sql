@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS rejected_scores
     project LowCardinality(String) COMMENT 'Tenant by the key, else by the value; empty: not readable' CODEC(ZSTD(1)),
     score_id String COMMENT 'Id by the key, else by the value; empty: not readable' CODEC(ZSTD(1)),
     name LowCardinality(String) COMMENT 'What was judged, by the value; empty: not readable' CODEC(ZSTD(1)),
+    service LowCardinality(String) COMMENT 'Who sent it, by the value; empty: not readable' CODEC(ZSTD(1)),
     key Nullable(String) COMMENT 'Original key, byte for byte' CODEC(ZSTD(1)),
     value Nullable(String) COMMENT 'Original value, byte for byte; NULL: a tombstone' CODEC(ZSTD(1)),
     headers Array(Tuple(name String, value Nullable(String))) COMMENT 'Original headers in order, values byte for byte' CODEC(ZSTD(1)),
@@ -25,8 +26,8 @@ CREATE TABLE IF NOT EXISTS rejected_scores
 
     PROJECTION by_hour
     (
-        SELECT project, reason, name, toStartOfHour(rejected_at), count(), max(rejected_at)
-        GROUP BY project, reason, name, toStartOfHour(rejected_at)
+        SELECT project, reason, service, name, toStartOfHour(rejected_at), count(), max(rejected_at)
+        GROUP BY project, reason, service, name, toStartOfHour(rejected_at)
     ),
     PROJECTION by_src_partition
     (
@@ -45,14 +46,15 @@ CREATE VIEW IF NOT EXISTS rejections_by_hour
 (
     project LowCardinality(String) COMMENT 'Tenant; empty: not readable',
     reason LowCardinality(String) COMMENT 'Why',
+    service LowCardinality(String) COMMENT 'Who sent it; empty: not readable',
     name LowCardinality(String) COMMENT 'What was judged; empty: not readable',
     hour DateTime('UTC') COMMENT 'Start of the hour of the rejection',
     rejections UInt64 COMMENT 'Rejected records',
     last_rejected_at DateTime64(3, 'UTC') COMMENT 'The latest of them'
 )
 AS SELECT
-    project, reason, name, toStartOfHour(rejected_at) AS hour,
+    project, reason, service, name, toStartOfHour(rejected_at) AS hour,
     count() AS rejections, max(rejected_at) AS last_rejected_at
 FROM rejected_scores
-GROUP BY project, reason, name, hour
+GROUP BY project, reason, service, name, hour
 COMMENT 'Rejected records by hour';

@@ -74,19 +74,19 @@ def test_the_verdict_is_what_the_worker_appended() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        (b"team/id/1", b'{"name":"n"}', ("team", "id/1", "n")),
-        (b"team/id", b'{"project":"other","score_id":"x","name":7}', ("team", "id", "")),
-        (None, b'{"project":"p","score_id":"s","name":"n"}', ("p", "s", "n")),
-        (b"no slash", b'{"score_id":"s"}', ("", "s", "")),
-        (b"Team/id", b"[]", ("", "", "")),
-        (b"team/\xff", b"{", ("", "", "")),
-        (b"team/id", None, ("team", "id", "")),
-        (b"team/id", b'{"name":"' + b"x" * 201 + b'"}', ("team", "id", "")),
-        (b"t/i", b"[" * 2000, ("t", "i", "")),
+        (b"team/id/1", b'{"name":"n","service":"svc"}', ("team", "id/1", "n", "svc")),
+        (b"team/id", b'{"project":"other","score_id":"x","name":7,"service":[]}', ("team", "id", "", "")),
+        (None, b'{"project":"p","score_id":"s","name":"n"}', ("p", "s", "n", "")),
+        (b"no slash", b'{"score_id":"s"}', ("", "s", "", "")),
+        (b"Team/id", b"[]", ("", "", "", "")),
+        (b"team/\xff", b"{", ("", "", "", "")),
+        (b"team/id", None, ("team", "id", "", "")),
+        (b"team/id", b'{"name":"' + b"x" * 201 + b'"}', ("team", "id", "", "")),
+        (b"t/i", b"[" * 2000, ("t", "i", "", "")),
     ],
 )
 def test_a_rejected_record_is_named_as_far_as_it_can_be_read(
-    key: bytes | None, value: bytes | None, expected: tuple[str, str, str]
+    key: bytes | None, value: bytes | None, expected: tuple[str, str, str, str]
 ) -> None:
     """The key first, as everything else goes by it; then the value; nothing is guessed."""
     assert identify(key, value) == expected

@@ -108,7 +108,12 @@ def filled(clickhouse: ClickHouse) -> ClickHouse:
     table.insert(rows[1::2], "odd")
     rejected = [
         RejectedRecord(
-            0, n, 1_790_000_000_000 + n * 60_000, b"p/%d" % n, b'{"name":"n"}', [("scoreline.reason", reason)]
+            0,
+            n,
+            1_790_000_000_000 + n * 60_000,
+            b"p/%d" % n,
+            b'{"name":"n","service":"s%d"}' % (n % 3),
+            [("scoreline.reason", reason)],
         )
         for n, reason in enumerate([b"no_target", b"too_large"] * 100)
     ]
@@ -160,11 +165,12 @@ def test_rejections_by_hour_agree_with_the_rows(filled: ClickHouse) -> None:
     """As for scores."""
     rolled = filled.query(f"SELECT * FROM {filled.database}.rejections_by_hour ORDER BY ALL {PROJECTIONS_ONLY}")
     rows = filled.query(
-        "SELECT project, reason, name, toStartOfHour(rejected_at) AS hour, count(), max(rejected_at) "
-        f"FROM {filled.database}.rejected_scores GROUP BY project, reason, name, hour ORDER BY ALL {ROWS_ONLY}"
+        "SELECT project, reason, service, name, toStartOfHour(rejected_at) AS hour, count(), max(rejected_at) "
+        f"FROM {filled.database}.rejected_scores GROUP BY project, reason, service, name, hour ORDER BY ALL {ROWS_ONLY}"
     )
     assert rolled == rows
-    assert sum(row[4] for row in rows) == 200
+    assert sum(row[5] for row in rows) == 200
+    assert {row[2] for row in rows} == {"s0", "s1", "s2"}
 
 
 def test_the_highest_offsets_are_read_from_a_rollup(filled: ClickHouse) -> None:
