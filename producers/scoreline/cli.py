@@ -28,6 +28,7 @@ COMMANDS = {
     "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
     "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
     "configs": ("scoreline.commands.configs:app", "Put and list score configs."),
+    "dlq": ("scoreline_sink.dlq.cli:app", "See why scores were rejected; mend, replay or discard them."),
     "reconcile": (
         "scoreline_sink.reconcile.cli:reconcile",
         "Prove that every raw record is stored, duplicate or rejected, once.",

@@ -1,4 +1,4 @@
--- Every rejected record with its original bytes, why it was rejected, and where it came from.
+-- Every rejected record with its original bytes, why it was rejected, where it came from, and what was done about it.
 CREATE TABLE IF NOT EXISTS rejected_scores
 (
     rejected_at DateTime64(3, 'UTC') COMMENT 'Kafka timestamp of the rejected record' CODEC(Delta(8), ZSTD(1)),
@@ -58,3 +58,16 @@ AS SELECT
 FROM rejected_scores
 GROUP BY project, reason, service, name, hour
 COMMENT 'Rejected records by hour';
+
+CREATE TABLE IF NOT EXISTS dead_letter_actions
+(
+    src_partition UInt16 COMMENT 'Partition of the record in scores.rejected' CODEC(T64, ZSTD(1)),
+    src_offset UInt64 COMMENT 'Offset of the record in scores.rejected' CODEC(Delta(8), ZSTD(1)),
+    action LowCardinality(String) COMMENT 'replayed: sent to the raw topic again; discarded: nobody wants it' CODEC(ZSTD(1)),
+    at DateTime64(3, 'UTC') COMMENT 'When that was done' CODEC(Delta(8), ZSTD(1)),
+    by LowCardinality(String) COMMENT 'Who did it, user@host' CODEC(ZSTD(1)),
+    why String COMMENT 'The reason given; of a replay the patch' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(at)
+ORDER BY (src_partition, src_offset)
+COMMENT 'What scoreline dlq did about rejected records, the latest of each';

@@ -1,4 +1,4 @@
-"""How reconcile shows that it moves, and what it found."""
+"""How a long command shows that it moves, and what reconcile found."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ _ALWAYS = SUMS[:4]
 
 
 class Progress:
-    """Offsets done, on stderr: one line that is redrawn on a terminal, a line every ten seconds elsewhere."""
+    """What is done, how fast and how long it will take, on stderr: one line that is redrawn on a terminal, a line
+    every ten seconds elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "offsets") -> None:
+        self._unit = unit
         self._begun_at = self._shown_at = time.monotonic()
         self._redraws = sys.stderr.isatty()
         self._drawn = False
 
     def show(self, done: int, total: int) -> None:
-        """`done` of `total` offsets are compared."""
+        """`done` of `total` are behind us."""
         now = time.monotonic()
         if now - self._shown_at < (REDRAW_EVERY_S if self._redraws else LINE_EVERY_S):
             return
         self._shown_at = now
         rate = done / (now - self._begun_at)
-        text = f"{done * 100 // max(1, total)} %, {done:,} of {total:,} offsets, {rate:,.0f}/s"
+        left_s = round(max(0, total - done) / max(rate, 1e-9))
+        text = f"{done * 100 // max(1, total)} %, {done:,} of {total:,} {self._unit}, {rate:,.0f}/s, {left_s:,} s left"
         sys.stderr.write(f"\r\x1b[K{text}" if self._redraws else f"{text}\n")
         sys.stderr.flush()
         self._drawn = self._redraws
