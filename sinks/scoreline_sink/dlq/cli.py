@@ -39,9 +39,13 @@ LIST_MAX = 10_000
 
 @app.command(name="list")
 def list_letters(
-    *, choice: Choice | None = None, every: All = False, limit: PositiveInt = 50, after: str | None = None,
+    *,
+    choice: Choice | None = None,
+    every: All = False,
+    limit: PositiveInt = 50,
+    after: str | None = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """List rejected scores, the latest first.
 
     For example, what the service checkout sent today:
@@ -74,7 +78,7 @@ def list_letters(
     if not entries:
         sys.stderr.write("no letter matches\n")
         return
-    print_table(LIST_COLUMNS, [list_row(entry) for entry in entries])
+    print_table(LIST_COLUMNS, [list_row(entry) for entry in entries], right=frozenset({"rejected"}))
     if following is not None:
         sys.stderr.write(f"there are more: the same with --after {following}\n")
 
@@ -157,7 +161,7 @@ def stats(*, choice: Choice | None = None, every: All = False, step: Step | None
         return
     first = 0 if step is not None else 1
     rows = [stats_row(count)[first:] for count in counts]
-    print_table(STATS_COLUMNS[first:], rows, right=frozenset({"letters", "share"}))
+    print_table(STATS_COLUMNS[first:], rows, right=frozenset({"time", "letters", "share", "latest"}))
     if len(counts) == STATS_LINES_MAX:
         sys.stderr.write(f"the first {STATS_LINES_MAX} lines; narrow the question for the others\n")
 
@@ -290,7 +294,7 @@ def export(
 ) -> None:
     """Write rejected scores as JSON, a letter a line, with their original bytes.
 
-    What you mend in it by hand goes in again as new records, for example:
+    What you mend in it by hand goes in again as new records, whose letters you discard then. For example:
 
         scoreline dlq export --reason no_target | jq -c '.value | fromjson | .trace_id = "t"' | scoreline emit --stdin
 

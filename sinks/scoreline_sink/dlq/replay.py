@@ -22,8 +22,6 @@ from scoreline_sink.dlq.store import PAGE_LETTERS, Census, Store
 
 Show = Callable[[int, int], None]
 """Takes letters done and letters in all."""
-
-
 KINDS_MAX = 100
 """Causes and fields that are counted apart: senders make up names of fields."""
 Kind = tuple[str, str | None]

@@ -97,13 +97,13 @@ class Pace:
     def __init__(self, per_s: float | None, now: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
         self._now = now
-        self._begun_at = now()
-        self._sent = 0
+        self._due_at = now()
 
     def pause_s(self, records: int) -> float:
-        """Take `records` more; how long to wait before they may be sent."""
+        """Take `records` more; how long to wait before they may be sent. Time that was lost is not caught up."""
         if self._per_s is None:
             return 0.0
-        due_at = self._begun_at + self._sent / self._per_s
-        self._sent += records
-        return max(0.0, due_at - self._now())
+        now = self._now()
+        start_at = max(now, self._due_at)
+        self._due_at = start_at + records / self._per_s
+        return start_at - now
