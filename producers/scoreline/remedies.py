@@ -67,7 +67,7 @@ REMEDIES: Mapping[str, str] = {
         "The first score of an id stays, so this one cannot be replayed as it is. If both are meant, give it an id of "
         "its own: replay this one letter with --set score_id=ID; else discard it. Make ids unique at the sender."
     ),
-    "refused_by_store": (
+    Reason.REFUSED_BY_STORE: (
         "The pipeline took the score and ClickHouse refuses its row: tell an operator. The id counts as seen, so mend "
         "the field and replay this one letter with --set score_id=ID."
     ),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from scoreline.dead_letters import carry
 from scoreline.errors import KafkaUnavailable
 from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
 from scoreline.rejections import rejection_headers
@@ -15,7 +16,6 @@ from scoreline.settings import Settings
 from scoreline.topics import REJECTED_BYTES_MAX, Topics
 from scoreline_streams.batch import Outcome
 from scoreline_streams.changelog import FORMAT, pack, pack_position
-from scoreline_streams.dead_letter import carry
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +161,10 @@ class Transactions:
             if queued != len(outcome.enriched):
                 raise KafkaException(KafkaError(KafkaError._QUEUE_FULL))  # pyright: ignore[reportPrivateUsage]
         for letter in outcome.rejected:
-            key, value, headers = carry(letter.record)
+            record = letter.record
+            key, value, headers = carry(record.key, record.value, record.headers)
             headers += rejection_headers(letter.rejection, letter.origin)
-            producer.produce(self._topics.rejected.name, value, key, partition, headers=list(headers))
+            producer.produce(self._topics.rejected.name, value, key, partition, headers=headers)
         self._produce_changelog(pack(outcome.entries))
 
     def _produce_changelog(self, values: Iterable[bytes]) -> None:

@@ -19,6 +19,7 @@ import orjson
 import pytest
 
 from scoreline.configs import ScoreConfig
+from scoreline.dead_letters import carry
 from scoreline.events import DataType
 from scoreline.rejections import rejection_headers
 from scoreline.settings import Settings
@@ -26,7 +27,6 @@ from scoreline.topics import declare_topics
 from scoreline_streams import batch, changelog, partition, transactions
 from scoreline_streams.batch import RawRecord, judge_all, read, settle
 from scoreline_streams.changelog import unpack
-from scoreline_streams.dead_letter import carry
 from scoreline_streams.deduplicate import first_offset, id_hash
 from scoreline_streams.partition import Context, Partition
 from scoreline_streams.transactions import Transactions
@@ -292,7 +292,7 @@ def judge_run(simulation: Simulation) -> None:
         letters = [
             (key, value, [*headers, *rejection_headers(letter.rejection, letter.origin)])
             for letter in outcome.rejected
-            for key, value, headers in [carry(letter.record)]
+            for key, value, headers in [carry(letter.record.key, letter.record.value, letter.record.headers)]
         ]
         found = [(entry.key, entry.value, list(entry.headers)) for entry in rejected]
         assert found == letters, "rejected is not that of a calm run"

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from scoreline.dead_letters import TRUNCATED_HEADER
 from scoreline.errors import QueryError
 from scoreline.rejections import PREFIX
 from scoreline.remedies import field_of
 
 HISTORY_HEADER = PREFIX + "replay_of"
 """Added by each replay: the letter that this record is a replay of. As many of them, so often was it replayed."""
-TRUNCATED_HEADER = PREFIX + "truncated_from"
-"""The letter of a record too large to carry: its bytes are not the original ones."""
 
 _REFERENCE = re.compile(r"(\d{1,5})/(\d{1,19})")
 

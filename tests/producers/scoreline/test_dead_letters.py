@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from scoreline.dead_letters import TRUNCATED_HEADER, carry
 from scoreline.rejections import DETAIL_CHARS_MAX, Origin, Reason, Rejection, rejection_headers
 from scoreline.topics import RAW_BYTES_MAX
-from scoreline_streams.dead_letter import TRUNCATED_HEADER, carry
-from tests.streams.scoreline_streams.test_batch import Record
 
 
 def test_record_is_carried_byte_for_byte() -> None:
     """Key, value and headers as they came, repeated and empty headers too."""
     headers = [("a", b"\x00\xff"), ("a", b""), ("traceparent", b"00-1-2-01")]
-    record = Record(b"\xff\x00", b'{"broken', 5, headers=headers)
-    assert carry(record) == (b"\xff\x00", b'{"broken', headers)
-    assert carry(Record(None, None, 5)) == (None, None, [])
+    assert carry(b"\xff\x00", b'{"broken', headers) == (b"\xff\x00", b'{"broken', headers)
+    assert carry(None, None, ()) == (None, None, [])
 
 
 def test_record_that_no_topic_takes_is_cut_and_says_so() -> None:
     """A compressed bomb must not stop its partition."""
-    key, value, headers = carry(Record(b"k", b"x" * (RAW_BYTES_MAX + 1), 5, headers=[("a", b"1")]))
+    key, value, headers = carry(b"k", b"x" * (RAW_BYTES_MAX + 1), [("a", b"1")])
     assert (key, len(value or b"")) == (b"k", RAW_BYTES_MAX // 2)
     assert headers == [("a", b"1"), (TRUNCATED_HEADER, f"1,{RAW_BYTES_MAX + 1},2".encode())]
-    _, _, cut = carry(Record(b"k", b"", 5, headers=[("a", b"x" * RAW_BYTES_MAX)]))
+    _, _, cut = carry(b"k", b"", [("a", b"x" * RAW_BYTES_MAX)])
     assert [name for name, _ in cut] == [TRUNCATED_HEADER]
 
 
