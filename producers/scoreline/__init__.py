@@ -41,7 +41,8 @@ _client: Client | None = None
 def create_score(
     *,
     name: str,
-    value: float | str | bool,
+    value: float | str | bool | None = None,
+    error: str | None = None,
     session_id: str | None = None,
     dataset_run_id: str | None = None,
     trace_id: str | None = None,
@@ -63,6 +64,7 @@ def create_score(
     return _default_client().create_score(
         name=name,
         value=value,
+        error=error,
         session_id=session_id,
         dataset_run_id=dataset_run_id,
         trace_id=trace_id,

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import uuid_utils
 
 from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError
-from scoreline.events import SCHEMA_VERSION, ScoreEvent
+from scoreline.events import SCHEMA_VERSION, ScoreEvent, Status
 from scoreline.outbox import Delivery, Outbox, making
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings, load_settings
@@ -69,7 +70,8 @@ class Client:
         self,
         *,
         name: str,
-        value: float | str | bool,
+        value: float | str | bool | None = None,
+        error: str | None = None,
         session_id: str | None = None,
         dataset_run_id: str | None = None,
         trace_id: str | None = None,
@@ -86,6 +88,7 @@ class Client:
     ) -> str:
         """Emit one score and return its id, without waiting for the broker.
 
+        `value` is the result; where the judge failed, `error` says why in its place, and the score counts as failed.
         At least one of `trace_id`, `session_id` and `dataset_run_id` says what was judged; an `observation_id` needs
         its `trace_id`. Without `score_id` one is made (UUIDv7); give your own to make a retry harmless. `timestamp`
         has a zone and defaults to now.
@@ -98,6 +101,8 @@ class Client:
             "score_id": score_id if score_id is not None else str(uuid_utils.uuid7()),
             "name": name,
             "value": value,
+            "status": None if error is None else Status.FAILED,
+            "error": error,
             "data_type": data_type,
             "trace_id": trace_id,
             "observation_id": observation_id,
@@ -157,6 +162,7 @@ class Client:
             if self._closed:
                 raise PermanentError("this client is closed: it takes no more scores")
             if self._outbox is None:
+                _watch_this_process()
                 _close_before_multiprocessing_exits()
                 self._outbox = Outbox(self.settings, self.delivery)
             return self._outbox
@@ -228,6 +234,9 @@ def _start_anew_in_child() -> None:
         client._start_anew()  # pyright: ignore[reportPrivateUsage]
 
 
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=_start_anew_in_child)
+@cache
+def _watch_this_process() -> None:
+    """Once, also for what is forked from here."""
+    atexit.register(_close_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=_start_anew_in_child)

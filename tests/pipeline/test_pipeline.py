@@ -78,6 +78,18 @@ def test_a_score_with_every_field_reaches_its_row(pipeline: Pipeline) -> None:
     )
 
 
+def test_failed_judges_are_counted_apart(pipeline: Pipeline) -> None:
+    """A judge that crashed has its row and its error, and moves no average."""
+    with Client(pipeline.settings) as client:
+        client.create_score(name="n", value=1.0, trace_id="t")
+        client.create_score(name="n", error="timed out after 30 s", trace_id="t")
+    pipeline.drain()
+    assert pipeline.ask("SELECT error, value FROM scores WHERE status = 'failed'") == [("timed out after 30 s", None)]
+    assert pipeline.ask("SELECT sum(scores), sum(failed), sum(value_sum) FROM scores_by_day") == [(1, 1, 1.0)]
+    assert json.loads(pipeline.run("query", "--json"))[0]["failed"] == 1
+    pipeline.run("reconcile")
+
+
 def test_broken_events_end_in_rejected_scores_with_their_bytes(pipeline: Pipeline) -> None:
     """Broken, oversized, mistyped and out-of-bounds events: each a row with its bytes; the good ones all stored."""
     good = [(f"default/g-{n}".encode(), _record(f"g-{n}")) for n in range(200)]

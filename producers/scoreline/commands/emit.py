@@ -19,7 +19,7 @@ from scoreline.commands.readers import json_rows, read_lines
 from scoreline.commands.sending import settle
 from scoreline.commands.terminal import FAILED, print_json, refuse
 from scoreline.errors import InvalidScore
-from scoreline.events import SCHEMA_VERSION
+from scoreline.events import SCHEMA_VERSION, Status
 from scoreline.kafka import require_topics
 from scoreline.rejections import Rejection
 from scoreline.settings import Settings, load_settings
@@ -37,6 +37,7 @@ def emit(
     *,
     name: Annotated[str | None, Parameter(group=_WHAT)] = None,
     value: Annotated[str | None, Parameter(group=_WHAT, allow_leading_hyphen=True)] = None,
+    error: Annotated[str | None, Parameter(group=_WHAT)] = None,
     data_type: Annotated[Literal["NUMERIC", "CATEGORICAL", "BOOLEAN"] | None, Parameter(group=_WHAT)] = None,
     config_id: Annotated[str | None, Parameter(group=_WHAT)] = None,
     comment: Annotated[str | None, Parameter(group=_WHAT)] = None,
@@ -69,6 +70,8 @@ def emit(
         The score's name.
     value
         A number, true, false or a category: typed as it looks, unless --data-type CATEGORICAL.
+    error
+        In place of a value: why the judge failed. The score counts as failed.
     data_type
         Default: the config's, else as the value looks.
     config_id
@@ -113,6 +116,8 @@ def emit(
         score_id=score_id,
         name=name,
         value=value,
+        status=None if error is None else Status.FAILED.value,
+        error=error,
         data_type=data_type,
         trace_id=trace_id,
         observation_id=observation_id,
@@ -128,8 +133,8 @@ def emit(
     )
     if stdin and fields:
         refuse(f"--stdin takes whole records from stdin; drop the options for {', '.join(fields)}")
-    if not stdin and (name is None or value is None):
-        refuse("--name and --value are required, or --stdin")
+    if not stdin and (name is None or (value is None) == (error is None)):
+        refuse("--name and one of --value and --error are required, or --stdin")
     settings = load_settings() if project is None else load_settings(project=project)
     if stdin:
         counts = _emit_lines(sys.stdin.buffer, settings, None if as_json else sys.stdout)
@@ -151,7 +156,9 @@ class Counts:
 
 
 def _emit_one(fields: dict[str, Any], settings: Settings, ids: TextIO | None) -> Counts:
-    typed = {**fields, "value": value_of(fields["value"], fields.get("data_type"))}
+    typed = dict(fields)
+    if "value" in fields:
+        typed["value"] = value_of(fields["value"], fields.get("data_type"))
     if "timestamp" in fields:
         typed["timestamp"] = timestamp_of(fields["timestamp"])
     with _ready_client(settings) as client:

@@ -73,6 +73,8 @@ def test_module_function_takes_what_the_client_takes() -> None:
         ({"value": "maybe", "data_type": "BOOLEAN", "trace_id": "t"}, Reason.INVALID_VALUE),
         ({"value": 1, "trace_id": "t", "metadata": {"a": object()}}, Reason.INVALID_VALUE),
         ({"value": 1, "trace_id": "\ud800"}, Reason.INVALID_VALUE),
+        ({"trace_id": "t"}, Reason.MISSING_FIELD),
+        ({"value": 1, "error": "timed out", "trace_id": "t"}, Reason.INVALID_VALUE),
         ({"value": 1, "trace_id": "t", "comment": "x" * 300_000}, Reason.TOO_LARGE),
     ],
 )

@@ -74,6 +74,14 @@ def test_value_is_typed_as_it_looks(run: Command, topics: Settings) -> None:
     assert all("timestamp" in fields for fields in emitted(topics).values())
 
 
+def test_failed_judge_is_a_score_without_a_value(run: Command, topics: Settings) -> None:
+    """What went wrong stands in place of the value."""
+    run("emit", "--name", "x", "--trace-id", "t", "--score-id", "f", "--error", "timed out")
+    fields = emitted(topics)["default/f"]
+    assert (fields["status"], fields["error"]) == ("failed", "timed out")
+    assert "value" not in fields
+
+
 def test_broken_lines_of_stdin_are_reported_and_the_others_sent(run: Command, topics: Settings) -> None:
     """By line number; what a record leaves out is filled in, what it says stays."""
     lines = [
@@ -105,7 +113,8 @@ def test_counts_are_printed_as_json_and_strict_fails(run: Command, topics: Setti
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--name", "x"], "--name and --value are required"),
+        (["--name", "x"], "--name and one of --value and --error are required"),
+        (["--name", "x", "--value", "1", "--error", "e"], "one of --value and --error"),
         (["--stdin", "--name", "x"], "drop the options for name"),
         (["--name", "x", "--value", "1", "--metadata", "a"], "expected KEY=VALUE"),
         (["--name", "x", "--value", "1", "--colour", "red"], "colour"),
