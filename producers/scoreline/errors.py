@@ -4,7 +4,8 @@
     ├── PermanentError               doing the same again cannot help
     │   ├── SettingsError            a setting is missing or wrong; the message names it and the remedy
     │   ├── InvalidScore             a score breaks a rule of the contract; carries the `Rejection`
-    │   ├── MalformedRecord          bytes that are no score config or no enriched score
+    │   ├── MalformedRecord          bytes that are no score config, no lookup or no enriched score
+    │   ├── ConflictingChange        somebody else changed the config or lookup since it was read
     │   ├── TopicError               a topic is missing or was created otherwise than declared
     │   ├── SchemaError              the ClickHouse schema is missing, older or altered
     │   ├── StateError               a state directory or changelog contradicts the topic
@@ -54,7 +55,11 @@ class InvalidScore(PermanentError):
 
 
 class MalformedRecord(PermanentError):
-    """Bytes that are no score config or no enriched score; the message names the field."""
+    """Bytes that are no score config, no lookup or no enriched score; the message names the field."""
+
+
+class ConflictingChange(PermanentError):
+    """Somebody else changed the config or lookup since it was read; nothing of this change was stored."""
 
 
 class TopicError(PermanentError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from scoreline.errors import MalformedRecord
+from scoreline.changes import Change, Records, Writes, decode_entries, decode_model, differences, refuse_repeated
 from scoreline.events import Name, Project, ScoreEvent
 from scoreline.topics import record_key
 
@@ -30,7 +30,7 @@ class Lookup(BaseModel):
     @property
     def key(self) -> bytes:
         """Key of its record on `scores.lookups`: `<project>/<field>/<value>`."""
-        return _key(self.project, self.field, self.value)
+        return lookup_key(self.project, self.field, self.value)
 
 
 def encode_lookup(lookup: Lookup) -> bytes:
@@ -40,12 +40,7 @@ def encode_lookup(lookup: Lookup) -> bytes:
 
 def decode_lookup(value: bytes) -> Lookup:
     """The lookup in a record's value. Raises MalformedRecord."""
-    try:
-        return Lookup.model_validate_json(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "lookup"
-        raise MalformedRecord(f"{field}: {first['msg']}") from error
+    return decode_model(Lookup, value, "lookup")
 
 
 def join(event: ScoreEvent, lookups: Mapping[bytes, Lookup]) -> dict[str, str]:
@@ -63,11 +58,47 @@ def join(event: ScoreEvent, lookups: Mapping[bytes, Lookup]) -> dict[str, str]:
         event.author,
     )
     for field, value in zip(FIELDS, values, strict=True):
-        lookup = None if value is None else lookups.get(_key(event.project, field, value))
+        lookup = None if value is None else lookups.get(lookup_key(event.project, field, value))
         if lookup is not None:
             joined.update((f"{field}.{name}", text) for name, text in lookup.attributes.items())
     return joined
 
 
-def _key(project: str, field: LookupField, value: str) -> bytes:
+def read_lookups(records: Records) -> tuple[dict[bytes, Lookup], list[str]]:
+    """The lookups among `records` by key, and what is wrong with each record that holds none."""
+    return decode_entries(records, decode_lookup)
+
+
+def plan_lookups(
+    stored: Mapping[bytes, Lookup], wanted: Sequence[Lookup], prune: Collection[str] = ()
+) -> list[Change[Lookup]]:
+    """What to do so that `wanted` holds, in its order; then, in the projects `prune`, every other lookup is deleted.
+
+    Raises MalformedRecord when one is given twice.
+    """
+    refuse_repeated(wanted)
+    changes = [_plan(stored.get(lookup.key), lookup) for lookup in wanted]
+    kept = {lookup.key for lookup in wanted}
+    gone = [lookup for key, lookup in sorted(stored.items()) if lookup.project in prune and key not in kept]
+    return [*changes, *(Change(lookup, "deleted") for lookup in gone)]
+
+
+def _plan(stored: Lookup | None, wanted: Lookup) -> Change[Lookup]:
+    if stored is None:
+        return Change(wanted, "created")
+    changed = differences(stored, wanted)
+    return Change(wanted, "updated", changed) if changed else Change(stored, "unchanged")
+
+
+def writes_of_lookups(changes: Iterable[Change[Lookup]]) -> Writes:
+    """The records that make `changes` so."""
+    return {
+        change.entry.key: None if change.action == "deleted" else encode_lookup(change.entry)
+        for change in changes
+        if change.action != "unchanged"
+    }
+
+
+def lookup_key(project: str, field: LookupField, value: str) -> bytes:
+    """Key of a lookup's record on `scores.lookups`."""
     return record_key(project, f"{field}/{value}")

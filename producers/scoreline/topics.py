@@ -121,9 +121,9 @@ def declare_topics(settings: Settings) -> Topics:
         ),
         configs=topic(
             "scores.configs",
-            "<project>/<config_id>",
+            "<project>/<config_id>; older and present versions: @<version>/<project>/<config_id>",
             1,
-            "Score configs, the newest version of each.",
+            "Score configs: the newest of each, and every version.",
             ("scoreline configs",),
             ("worker",),
             cleanup_policy="compact",

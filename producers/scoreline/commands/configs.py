@@ -1,218 +1,291 @@
-"""`scoreline configs`: put score configs onto their compacted topic, and list them."""
+"""`scoreline configs`: what a team declares about a score name, kept with all its versions."""
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any
 
-from confluent_kafka import KafkaError, Message, Producer
 from cyclopts import App, Parameter
+from cyclopts.types import PositiveInt
 
-from scoreline.commands.broker import reach_broker
-from scoreline.commands.options import Json
-from scoreline.commands.readers import decode_json
-from scoreline.commands.reading import is_end, open_topic, read
+from scoreline.changes import describe, differences
+from scoreline.commands.changing import DRY_RUN, Files, connect, content, print_changes, read_entries
+from scoreline.commands.documents import write_documents
+from scoreline.commands.options import Flag, Json
 from scoreline.commands.terminal import print_json, print_table
-from scoreline.configs import ScoreConfig, decode_config, encode_config
-from scoreline.errors import KafkaUnavailable, MalformedRecord
-from scoreline.kafka import CALL_TIMEOUT_S, client_options, require_topics
-from scoreline.settings import Settings, load_settings
-from scoreline.topics import declare_topics
+from scoreline.configs import ConfigVersion, ScoreConfig, decode_config
+from scoreline.errors import QueryError
+from scoreline.settings import load_settings
+from scoreline.stores import ConfigStore
+from scoreline.topics import record_key
 
-log = logging.getLogger(__name__)
+app = App(
+    name="configs",
+    help="""Score configs: what a team declares about a score name (range, categories, whether lower is better).
 
-app = App(name="configs", help="Score configs: what a team declares about a score name.")
+    A score that names a config by its config_id must fit it, and gets `normalized` and `config_version` from it. A
+    changed config affects later scores only; every version is kept. Keep configs as YAML in git:
 
+        scoreline configs export > configs.yaml
+        scoreline configs import configs.yaml --dry-run
+        scoreline configs import configs.yaml --prune
+    """,
+)
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a `put` did about one config."""
-
-    config: ScoreConfig
-    """As it is stored now."""
-    action: Literal["created", "updated", "unchanged"]
-
-
-def plan_changes(stored: Mapping[bytes, ScoreConfig], wanted: Iterable[ScoreConfig]) -> list[Change]:
-    """What to do so that `wanted` holds, in order.
-
-    A changed config whose version is not above the stored one gets the next version; the same again under the stored
-    version or a lower one changes nothing.
-    """
-    now = dict(stored)
-    changes: list[Change] = []
-    for config in wanted:
-        old = now.get(config.key)
-        if old is None:
-            changes.append(Change(config, "created"))
-        elif config.version > old.version:
-            changes.append(Change(config, "updated"))
-        elif config.model_copy(update={"version": old.version}) == old:
-            changes.append(Change(old, "unchanged"))
-        else:
-            changes.append(Change(config.model_copy(update={"version": old.version + 1}), "updated"))
-        now[config.key] = changes[-1].config
-    return changes
+ProjectOption = Annotated[str | None, Parameter(help="The config's project; SCORELINE_PROJECT if not given.")]
 
 
-def read_configs(settings: Settings) -> dict[bytes, ScoreConfig]:
-    """The newest version of every config, by record key, as the topic holds it now.
+@app.command(name=["put", "import"])
+def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json: Json = False) -> None:
+    """Create and change score configs from YAML or JSON files; what is stored already is left alone.
 
-    A record that is no config is logged and left out. Raises TopicError, KafkaUnavailable.
-    """
-    topic = declare_topics(settings).configs.name
-    configs: dict[bytes, ScoreConfig] = {}
-    with open_topic(settings, topic, "beginning") as consumer:
-        unread = {position.partition for position in consumer.assignment()}
-        deadline = time.monotonic() + CALL_TIMEOUT_S
-        for batch in read(consumer):
-            for message in batch:
-                if is_end(message):
-                    unread.discard(cast(int, message.partition()))
-                else:
-                    _apply(message, configs)
-            if not unread:
-                return configs
-            if batch:
-                deadline = time.monotonic() + CALL_TIMEOUT_S
-            elif time.monotonic() > deadline:
-                raise KafkaUnavailable(f"{topic} at {settings.kafka} gave nothing for {CALL_TIMEOUT_S:g} s")
-    raise AssertionError("read() has no end")
+    All of it is stored, or nothing. A changed config gets the next version by itself. One that names a version is
+    based on that version, and is refused when a newer one is stored. For example:
 
+        scoreline configs put configs.yaml --dry-run
 
-def _apply(message: Message, configs: dict[bytes, ScoreConfig]) -> None:
-    key, value = message.key() or b"", message.value()
-    if value is None:
-        configs.pop(key, None)
-        return
-    try:
-        configs[key] = decode_config(value)
-    except MalformedRecord as error:
-        log.warning("%s@%s is no score config: %s", message.topic(), message.offset(), error)
+        echo '{id: acc, name: accuracy, data_type: NUMERIC, min: 0, max: 1}' |
+            scoreline configs put -
 
-
-def put_configs(settings: Settings, configs: Iterable[ScoreConfig]) -> list[Change]:
-    """Publish what is new or changed and wait for the acknowledgements; versions as `plan_changes` says.
-
-    Two `put`s of one config at the same time may give it the same version; the later one stays.
-    Raises TopicError, KafkaUnavailable.
-    """
-    changes = plan_changes(read_configs(settings), configs)
-    topic = declare_topics(settings).configs.name
-    producer = Producer(client_options(settings, acks="all", enable_idempotence=True, partitioner="murmur2"))
-    failed: list[str] = []
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            failed.append(f"{(message.key() or b'').decode()}: {error.str()}")
-
-    for change in changes:
-        if change.action != "unchanged":
-            config = change.config
-            producer.produce(topic, encode_config(config), config.key, on_delivery=delivered)
-            producer.poll(0)
-    unsent = producer.flush(settings.flush_s)
-    if unsent or failed:
-        raise KafkaUnavailable(
-            f"{unsent + len(failed)} configs were not acknowledged by {settings.kafka} within {settings.flush_s:g} s "
-            f"(SCORELINE_FLUSH_S){': ' if failed else ''}{'; '.join(failed[:3])}; put them again"
-        )
-    return changes
-
-
-def parse_configs(text: str, project: str) -> list[ScoreConfig]:
-    """Configs from a JSON array, one JSON object, or an object a line; `project` is for those that name none.
-
-    Raises MalformedRecord, naming the config and the field.
-    """
-    try:
-        parsed = decode_json(text)
-    except (ValueError, RecursionError) as whole:
-        try:
-            parsed = [decode_json(line) for line in text.splitlines() if line.strip()]
-        except (ValueError, RecursionError):
-            raise MalformedRecord(f"neither JSON nor an object a line: {whole}") from whole
-    if not text.strip():
-        raise MalformedRecord("there is no config in it")
-    items = cast("list[Any]", parsed if isinstance(parsed, list) else [parsed])
-    configs: list[ScoreConfig] = []
-    for number, item in enumerate(items, 1):
-        if not isinstance(item, dict):
-            raise MalformedRecord(f"config {number}: expected a JSON object, found {json.dumps(item)[:80]}")
-        fields = {"project": project, **cast("dict[str, Any]", item)}
-        try:
-            configs.append(decode_config(json.dumps(fields).encode()))
-        except MalformedRecord as error:
-            raise MalformedRecord(f"config {number} ({fields.get('id', 'without id')}): {error}") from error
-    return configs
-
-
-@app.command(name="put")
-def put(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, as_json: Json = False) -> None:
-    """Create or change score configs; what is stored already is left alone.
-
-    A changed config gets the next version by itself. Configs without a project belong to SCORELINE_PROJECT. Example:
-
-        echo '{"id": "acc", "name": "accuracy", "data_type": "NUMERIC",
-               "min": 0, "max": 1}' | scoreline configs put -
+        id: tone
+        name: tone
+        data_type: CATEGORICAL            # or NUMERIC, BOOLEAN
+        categories: {rude: 0, kind: 1}    # label: number
+        lower_is_better: false
+        unit: points
+        owner: team-support
+        description: How the answer sounds.
 
     Parameters
     ----------
-    file
-        A JSON array, one JSON object, or an object a line; - is stdin.
+    files
+        YAML documents, or a JSON object or array; - is stdin. Configs without a project belong to SCORELINE_PROJECT.
+    dry_run
+        Only say what would be created, updated, archived and left unchanged.
+    prune
+        Also archive every other config of the projects that the files name.
     as_json
-        Print [{"project", "id", "version", "action"}]; action is created, updated or unchanged.
+        Print [{"project", "id", "version", "action", "changed": {field: {"before", "after"}}}]; action is created,
+        updated, archived or unchanged.
     """
-    settings = load_settings()
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MalformedRecord(f"{file} cannot be read: {error}") from error
-    configs = parse_configs(text, settings.project)
-    reach_broker(settings)
-    require_topics(settings)
-    changes = put_configs(settings, configs)
-    if as_json:
-        print_json(
-            [
-                {"project": c.config.project, "id": c.config.id, "version": c.config.version, "action": c.action}
-                for c in changes
-            ]
-        )
-        return
-    for change in changes:
-        sys.stdout.write(f"{change.config.key.decode()}  version {change.config.version}  {change.action}\n")
+    configs = read_entries(files, load_settings().project, decode_config)
+    store = ConfigStore(connect())
+    pruned = {config.project for config in configs} if prune else frozenset[str]()
+    changes = store.plan(configs, pruned) if dry_run else store.put(configs, pruned)
+    print_changes(changes, _name, done=DRY_RUN if dry_run else "", as_json=as_json)
 
 
 @app.command(name="list")
-def list_configs(*, as_json: Json = False) -> None:
+def list_configs(*, project: str | None = None, as_json: Json = False) -> None:
     """Show every score config.
 
     For example:
 
-        scoreline configs list
+        scoreline configs list --project team
 
     Parameters
     ----------
+    project
+        Only configs of this project.
     as_json
         Print a JSON array that `scoreline configs put` takes back.
     """
-    settings = load_settings()
-    reach_broker(settings)
-    configs = [config for _, config in sorted(read_configs(settings).items())]
+    configs = ConfigStore(connect()).all(project)
     if as_json:
         print_json([config.model_dump(mode="json", exclude_none=True) for config in configs])
         return
     print_table(_COLUMNS, [_cells(config) for config in configs], right=frozenset({"version"}))
 
 
-_COLUMNS = ("project", "id", "version", "name", "data_type", "range", "better", "state")
+@app.command(name="show")
+def show(
+    config_id: str,
+    /,
+    *,
+    project: ProjectOption = None,
+    version: Annotated[PositiveInt | None, Parameter(name="--config-version")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show one score config as YAML, as it is or as it was.
+
+    For example, what a stored score was judged by:
+
+        scoreline configs show acc --config-version 2
+
+    Parameters
+    ----------
+    config_id
+        The config's id.
+    version
+        This version, the `config_version` of a stored score; without it the newest.
+    as_json
+        Print one JSON object.
+    """
+    known = _versions(config_id, project)
+    chosen = known[-1] if version is None else next((v for v in known if v.config.version == version), None)
+    if chosen is None:
+        versions = ", ".join(str(v.config.version) for v in known)
+        raise QueryError(f"config {config_id!r} has no version {version}; there are {versions}")
+    if as_json:
+        print_json(chosen.config.model_dump(mode="json", exclude_none=True))
+    else:
+        sys.stdout.write(write_documents([_document(chosen.config) | {"version": chosen.config.version}]))
+
+
+@app.command(name="history")
+def history(config_id: str, /, *, project: ProjectOption = None, as_json: Json = False) -> None:
+    """Show every version of a score config, newest first, and what changed in each; also of a deleted one.
+
+    For example:
+
+        scoreline configs history acc
+
+    Parameters
+    ----------
+    config_id
+        The config's id.
+    as_json
+        Print [{"version", "put_at", "changed": {field: {"before", "after"}}, "config"}], newest first.
+    """
+    known = _versions(config_id, project)
+    rows = [(version, _changed(before, version)) for before, version in zip((None, *known), known, strict=False)][::-1]
+    if as_json:
+        print_json(
+            [
+                {
+                    "version": version.config.version,
+                    "put_at": version.put_at.isoformat(),
+                    "changed": {field: {"before": old, "after": new} for field, (old, new) in changed.items()},
+                    "config": version.config.model_dump(mode="json", exclude_none=True),
+                }
+                for version, changed in rows
+            ]
+        )
+        return
+    print_table(
+        ("version", "put at (UTC)", "changed"),
+        [(str(v.config.version), _utc(v.put_at), describe(changed) or _same(v, known)) for v, changed in rows],
+        right=frozenset({"version"}),
+    )
+
+
+@app.command(name="archive")
+def archive(config_id: str, /, *, project: ProjectOption = None, as_json: Json = False) -> None:
+    """Let a score config take no more scores; those that name it are rejected as config_mismatch.
+
+    For example:
+
+        scoreline configs archive acc
+
+    Parameters
+    ----------
+    config_id
+        The config's id.
+    as_json
+        Print as `scoreline configs put --json`.
+    """
+    print_changes([ConfigStore(connect()).archive(config_id, project)], _name, done="", as_json=as_json)
+
+
+@app.command(name="unarchive")
+def unarchive(config_id: str, /, *, project: ProjectOption = None, as_json: Json = False) -> None:
+    """Let an archived score config take scores again.
+
+    For example:
+
+        scoreline configs unarchive acc
+
+    Parameters
+    ----------
+    config_id
+        The config's id.
+    as_json
+        Print as `scoreline configs put --json`.
+    """
+    print_changes([ConfigStore(connect()).unarchive(config_id, project)], _name, done="", as_json=as_json)
+
+
+@app.command(name="delete")
+def delete(config_id: str, /, *, project: ProjectOption = None, as_json: Json = False) -> None:
+    """Forget a score config; scores that name it are rejected as unknown_config. `archive` is the gentler way.
+
+    Its versions stay: `history` and `show` still explain stored scores, and a config put again under this id goes on
+    with the next version. For example:
+
+        scoreline configs delete acc
+
+    Parameters
+    ----------
+    config_id
+        The config's id.
+    as_json
+        Print as `scoreline configs put --json`; action is deleted.
+    """
+    print_changes([ConfigStore(connect()).delete(config_id, project)], _name, done="", as_json=as_json)
+
+
+@app.command(name="export")
+def export(*, project: str | None = None, versions: Flag = False, as_json: Json = False) -> None:
+    """Print score configs as YAML for git: sorted, without defaults, the same configs always as the same text.
+
+    For example:
+
+        scoreline configs export --project team > configs.yaml
+
+    Parameters
+    ----------
+    project
+        Only configs of this project.
+    versions
+        Write each config's version too: `import` then refuses to replace a newer one, and a new cluster gets the
+        same numbers. Without it the file is the truth, whatever is stored.
+    as_json
+        Print a JSON array of the same.
+    """
+    configs = ConfigStore(connect()).all(project)
+    documents = [_document(config) | ({"version": config.version} if versions else {}) for config in configs]
+    if as_json:
+        print_json(documents)
+    else:
+        sys.stdout.write(write_documents(documents))
+
+
+def _versions(config_id: str, project: str | None) -> Sequence[ConfigVersion]:
+    settings = connect()
+    catalog = ConfigStore(settings).catalog()
+    key = record_key(project or settings.project, config_id)
+    known = catalog.versions.get(key, ())
+    if not known:
+        where = project or settings.project
+        raise QueryError(f"there never was a config {config_id!r} in project {where}; see: scoreline configs list")
+    if key not in catalog.configs:
+        sys.stderr.write(f"{key.decode()} is deleted; its versions are kept\n")
+    return known
+
+
+def _changed(before: ConfigVersion | None, after: ConfigVersion) -> dict[str, tuple[Any, Any]]:
+    return {} if before is None else differences(before.config, after.config, frozenset({"version"}))
+
+
+def _same(version: ConfigVersion, known: Sequence[ConfigVersion]) -> str:
+    return "created" if version is known[0] else "put again"
+
+
+def _document(config: ScoreConfig) -> dict[str, Any]:
+    return {"id": config.id, "project": config.project, **content(config, frozenset({"id", "project", "version"}))}
+
+
+def _name(config: ScoreConfig) -> dict[str, Any]:
+    return {"project": config.project, "id": config.id, "version": config.version}
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+_COLUMNS = ("project", "id", "version", "name", "data_type", "range", "owner", "notes")
 
 
 def _cells(config: ScoreConfig) -> Sequence[str]:
@@ -222,19 +295,26 @@ def _cells(config: ScoreConfig) -> Sequence[str]:
         str(config.version),
         config.name,
         config.data_type.value,
-        _range(config),
-        "lower" if config.lower_is_better else "higher",
-        "archived" if config.archived else "",
+        f"{_range(config)} {config.unit or ''}".strip(),
+        config.owner or "",
+        ", ".join(_notes(config)),
     )
+
+
+def _notes(config: ScoreConfig) -> Iterator[str]:
+    if config.lower_is_better:
+        yield "lower is better"
+    if config.archived:
+        yield "archived"
 
 
 def _range(config: ScoreConfig) -> str:
     if config.categories is not None:
         return ", ".join(
-            label if number is None else f"{label}={number:g}" for label, number in config.categories.items()
+            label if number is None else f"{label}={number:.15g}" for label, number in config.categories.items()
         )
     if config.min is None and config.max is None:
         return ""
-    low = "" if config.min is None else f"{config.min:g}"
-    high = "" if config.max is None else f"{config.max:g}"
+    low = "" if config.min is None else f"{config.min:.15g}"
+    high = "" if config.max is None else f"{config.max:.15g}"
     return f"{low}..{high}"
