@@ -27,7 +27,7 @@ from scoreline.lookups import decode_lookup
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams.followed import Followed
-from scoreline_streams.partition import Context, Counts, Partition
+from scoreline_streams.partition import Context, Counts, Partition, die
 from scoreline_streams.transport import BatchApp
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,17 @@ class ScoreApp(BatchApp):
     async def _seek(self, partition: int, offset: int) -> None:
         await self.consumer.seek_wait({TP(self.topics_declared.raw.name, partition): offset})
 
+    async def check_followed(self) -> None:
+        """End the process when configs or lookups are no longer followed: it would judge by old ones for ever."""
+        context = self.context
+        if context is None:
+            return
+        for followed in (context.configs, context.lookups):
+            try:
+                await asyncio.get_running_loop().run_in_executor(context.pool, followed.check, self.settings.stall_s)
+            except ScorelineError as error:
+                die(str(error))
+
     def show_readiness(self) -> None:
         """Keep the ready file in step: there while every assigned partition is open."""
         if self.settings.ready_file is None:
@@ -184,6 +195,7 @@ def create_app(settings: Settings) -> ScoreApp:
     async def watch() -> None:
         while not app.should_stop:
             await app.sleep(WATCH_S)
+            await app.check_followed()
             for partition in list(app.partitions.values()):
                 await partition.check_progress()
 

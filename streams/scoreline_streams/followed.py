@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from scoreline.errors import KafkaUnavailable, MalformedRecord
+from scoreline.changes import HISTORY_MARK, Entry
+from scoreline.errors import KafkaUnavailable, MalformedRecord, TopicError
 from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
 from scoreline.settings import Settings
 
@@ -21,18 +22,15 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 MESSAGES_MAX = 1000
+_MOVING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+"""What a broker answers while a partition is made or gets another leader, and the last one also for ever after."""
 
 
-class Keyed(Protocol):
-    """What knows the key of its own record."""
-
-    @property
-    def key(self) -> bytes:
-        """Key of its record."""
-        ...
-
-
-T = TypeVar("T", bound=Keyed)
+T = TypeVar("T", bound=Entry)
 
 
 class Followed(Generic[T]):
@@ -43,6 +41,7 @@ class Followed(Generic[T]):
         self._topic, self._decode = topic, decode
         self._entries: dict[bytes, T] = {}
         self._position = 0
+        self._seen, self._in_step_at = 0, time.monotonic()
         self._moved = threading.Condition()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -66,6 +65,7 @@ class Followed(Generic[T]):
 
     def start(self) -> None:
         """Begin to follow the topic; use `catch_up` to wait for it."""
+        self._in_step_at = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -75,23 +75,55 @@ class Followed(Generic[T]):
             self._thread.join(CALL_TIMEOUT_S)
         self._ends.close()
 
+    def check(self, stall_s: float) -> None:
+        """Raise KafkaUnavailable when the topic is no longer followed: its thread has failed, or entries wait and
+        none was read for `stall_s` seconds; TopicError when the topic is gone. An absent broker is waited for.
+        """
+        self._raise_failure()
+        try:
+            end = self._end()
+        except KafkaUnavailable as error:
+            log.warning("%s", error)
+            return
+        now, position = time.monotonic(), self._position
+        if position >= end or position != self._seen:
+            self._in_step_at, self._seen = now, position
+        elif now - self._in_step_at >= stall_s:
+            raise KafkaUnavailable(
+                f"{self._topic} was read up to {position} of {end} and no further for {now - self._in_step_at:.0f} s "
+                "(SCORELINE_STALL_S)"
+            )
+
     def catch_up(self) -> None:
         """Return once everything is read that is in the topic now: whoever got an acknowledgement for an entry
         before this call is heard.
 
-        Raises KafkaUnavailable when that takes longer than a call may take.
+        Raises KafkaUnavailable when that takes longer than a call may take, TopicError when the topic is gone.
         """
-        try:
-            _, end = self._ends.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=CALL_TIMEOUT_S)
-        except KafkaException as error:
-            raise KafkaUnavailable(f"{self._topic}: {error_of(error).str()}") from error
+        end = self._end()
         deadline = time.monotonic() + CALL_TIMEOUT_S
         with self._moved:
             while self._position < end:
-                if self._failure is not None:
-                    raise KafkaUnavailable(f"reading {self._topic} failed: {self._failure}") from self._failure
+                self._raise_failure()
                 if not self._moved.wait(deadline - time.monotonic()):
                     raise KafkaUnavailable(f"{self._topic} was read up to {self._position} of {end} in time")
+
+    def _end(self) -> int:
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        while True:
+            try:
+                return self._ends.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=CALL_TIMEOUT_S)[1]
+            except KafkaException as error:
+                code, reason = error_of(error).code(), f"{self._topic}: {error_of(error).str()}"
+                if code not in _MOVING:
+                    raise KafkaUnavailable(reason) from error
+                if time.monotonic() > deadline:
+                    raise TopicError(f"{reason}; create it with: scoreline topics") from error
+                time.sleep(POLL_S)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise KafkaUnavailable(f"reading {self._topic} failed: {self._failure}") from self._failure
 
     def _follow(self) -> None:
         try:
@@ -127,9 +159,10 @@ class Followed(Generic[T]):
     def _apply(self, message: Message) -> None:
         """A bad entry is reported and skipped: it must not stop the scores of everybody else."""
         key, value = message.key(), message.value()
-        if key is None or value is None:
-            if key is not None:
-                self._entries.pop(_bytes(key), None)
+        if key is None or _bytes(key).startswith(HISTORY_MARK):
+            return
+        if value is None:
+            self._entries.pop(_bytes(key), None)
             return
         try:
             entry = self._decode(_bytes(value))

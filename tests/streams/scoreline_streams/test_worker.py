@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -22,9 +23,11 @@ from scoreline.kafka import client_options, ensure_topics
 from scoreline.lookups import Lookup, encode_lookup
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
+from scoreline.stores import ConfigStore
 from scoreline.topics import Topics, declare_groups, declare_topics
+from scoreline_streams.partition import CRASHED
 from tests.payloads import invalid_payloads, valid_payloads
-from tests.support import Running, environment, eventually, headers_of, lag, produce, read_topic
+from tests.support import DEADLINE_S, Running, environment, eventually, headers_of, lag, produce, read_topic
 
 
 @pytest.fixture
@@ -105,6 +108,49 @@ def test_config_acknowledged_before_a_score_is_applied_to_it(
     assert (enriched["score_id"], enriched["normalized"], enriched["config_version"]) == ("a", 0.25, 4)
     reasons = {headers_of(message)["scoreline.reason"] for message in read_topic(settings, topics.rejected.name)}
     assert reasons == {b"out_of_range", b"unknown_config"}
+
+
+def test_changed_config_affects_later_scores_only(settings: Settings, topics: Topics, worker: Running) -> None:
+    """A running worker judges by the config as it was when the score came, and `config_version` resolves to it."""
+    store = ConfigStore(settings)
+    produce(settings, topics.raw.name, [score("early", config_id="c")])
+    await_processed(settings, topics)
+    config = ScoreConfig(id="c", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=1.0)
+    store.put([config])
+    produce(settings, topics.raw.name, [score("early", config_id="c"), score("one", config_id="c")])
+    await_processed(settings, topics)
+    store.put([config.model_copy(update={"max": 5.0})])
+    _await_outcome(settings, topics, b"2")
+    produce(settings, topics.raw.name, [score("two", config_id="c")])
+    await_processed(settings, topics)
+    store.archive("c")
+    _await_outcome(settings, topics, b"config_mismatch")
+    enriched = [json.loads(message.value() or b"") for message in read_topic(settings, topics.enriched.name)]
+    judged = {row["score_id"]: (row["config_version"], row["normalized"]) for row in enriched}
+    assert (judged["early"], judged["one"], judged["two"]) == ((1, 0.5), (1, 0.5), (2, 0.1))
+    by_version = {version.config.version: version.config for version in store.history("c")}
+    assert (by_version[1].max, by_version[2].max, by_version[3].archived) == (1.0, 5.0, True)
+    rejected = read_topic(settings, topics.rejected.name)
+    reasons = {message.key(): headers_of(message)["scoreline.reason"] for message in rejected}
+    assert reasons.pop(b"default/early") == b"unknown_config"
+    assert set(reasons.values()) == {b"config_mismatch"}
+    assert "failed" not in worker.log
+
+
+def _await_outcome(settings: Settings, topics: Topics, outcome: bytes) -> None:
+    """Send scores until one ends so: a worker hears of a changed config within moments, not at once."""
+    numbers = itertools.count()
+
+    def is_reached() -> bool:
+        produce(settings, topics.raw.name, [score(f"probe-{outcome!r}-{next(numbers)}", config_id="c")])
+        await_processed(settings, topics)
+        if outcome.isdigit():
+            rows = [json.loads(message.value() or b"") for message in read_topic(settings, topics.enriched.name)]
+            return any(row["config_version"] == int(outcome) for row in rows)
+        reasons = [headers_of(message)["scoreline.reason"] for message in read_topic(settings, topics.rejected.name)]
+        return outcome in reasons
+
+    eventually(is_reached, f"{outcome!r} is what becomes of a score")
 
 
 def test_lookups_are_joined_to_the_scores_that_carry_their_value(
@@ -318,6 +364,15 @@ def test_transactions_of_a_producer_are_read_as_it_meant_them(
     ids = enriched_ids(settings, topics)
     assert sorted(ids) == sorted(f"good-{number}-{part}" for number in range(12) if number % 3 for part in range(3))
     assert "failed" not in worker.log
+
+
+def test_worker_that_no_longer_hears_of_configs_ends(settings: Settings, topics: Topics, worker: Running) -> None:
+    """It would judge by old ones for ever: it says so and ends, and its next start names the missing topic."""
+    admin = AdminClient(client_options(settings))
+    admin.delete_topics([topics.configs.name])[topics.configs.name].result(30)
+    assert worker.process.wait(DEADLINE_S) == CRASHED
+    assert f"{topics.configs.name}: " in worker.log
+    assert "create it with: scoreline topics; ending this process" in worker.log
 
 
 def test_flood_of_rejections_stops_its_partition_loudly(settings: Settings, topics: Topics, tmp_path: Path) -> None:
