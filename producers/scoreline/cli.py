@@ -27,7 +27,8 @@ COMMANDS = {
     "import": ("scoreline.commands.importing:import_scores", "Emit the rows of a JSONL or CSV file."),
     "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
     "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
-    "configs": ("scoreline.commands.configs:app", "Put and list score configs."),
+    "configs": ("scoreline.commands.configs:app", "Score configs: put, list, history, archive, YAML for git."),
+    "lookups": ("scoreline.commands.lookups:app", "Lookups: what is known of a service, a model, a judge."),
     "dlq": ("scoreline_sink.dlq.cli:app", "See why scores were rejected; mend, replay or discard them."),
     "reconcile": (
         "scoreline_sink.reconcile.cli:reconcile",
