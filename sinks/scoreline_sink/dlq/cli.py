@@ -14,13 +14,13 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from scoreline.commands.broker import reach_broker
-from scoreline.commands.configs import read_configs
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.terminal import FAILED, print_json, print_table, refuse
 from scoreline.errors import SettingsError
 from scoreline.kafka import require_topics
 from scoreline.remedies import remedy_of
 from scoreline.settings import Settings, load_settings
+from scoreline.stores import ConfigStore
 from scoreline.topics import declare_topics
 from scoreline_sink.dlq.filters import Shown, Step
 from scoreline_sink.dlq.letters import iso, reference_of
@@ -233,7 +233,9 @@ def replay(
             confirm(f"send {census.letters:,} letters again{f' with {patch}' if patch else ''}", census.letters)
         reach_broker(settings)
         require_topics(settings)
-        terms = Terms(patch, read_configs(settings), declare_topics(settings).rejected.name, replays_max)
+        terms = Terms(
+            patch, ConfigStore(settings).catalog().configs, declare_topics(settings).rejected.name, replays_max
+        )
         if dry_run:
             outcome = run.rehearse(store, census, shown, terms, progress)
         else:
