@@ -1,4 +1,5 @@
-"""Emit evaluation scores: `import scoreline; scoreline.create_score(name="accuracy", value=0.92, trace_id="…")`.
+"""Emit evaluation scores: `import scoreline; scoreline.create_score(name="accuracy", value=0.92, trace_id="…")`,
+and consume them behind the pipeline: `for score in scoreline.consume(group="alerts"): …`.
 
 The module-level functions share one client, made at the first call from the settings (`SCORELINE_*`) and flushed when
 the process ends. `Client` is for more than one project or cluster.
@@ -11,9 +12,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from scoreline.client import Client
+from scoreline.consuming import AsyncScoreConsumer, ScoreConsumer, consume, consume_async
+from scoreline.enriched import EnrichedScore
 from scoreline.errors import (
     InvalidScore,
     KafkaUnavailable,
+    MalformedRecord,
     PermanentError,
     QueueFull,
     RetryableError,
@@ -23,14 +27,20 @@ from scoreline.errors import (
 from scoreline.outbox import making
 
 __all__ = [
+    "AsyncScoreConsumer",
     "Client",
+    "EnrichedScore",
     "InvalidScore",
     "KafkaUnavailable",
+    "MalformedRecord",
     "PermanentError",
     "QueueFull",
     "RetryableError",
+    "ScoreConsumer",
     "ScorelineError",
     "SettingsError",
+    "consume",
+    "consume_async",
     "create_score",
     "flush",
 ]

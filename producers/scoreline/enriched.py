@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from scoreline.errors import MalformedRecord
-from scoreline.events import DataType, Source, Status, Timestamp
+from scoreline.events import SCHEMA_VERSION, DataType, Source, Status, Timestamp
 
 LATE_AFTER_S: Final = 3600
 """A score that arrives longer than this after it was judged is late: an aggregate of its hour may have been read."""
@@ -77,6 +77,13 @@ class EnrichedScore(BaseModel):
 def decode_enriched(value: bytes) -> EnrichedScore:
     """The score in a record's value; fields of a later release are ignored. Raises MalformedRecord."""
     try:
-        return EnrichedScore.model_validate_json(value)
+        score = EnrichedScore.model_validate_json(value)
     except ValidationError as error:
-        raise MalformedRecord(str(error)) from error
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "score"
+        raise MalformedRecord(f"{field}: {first['msg']}") from error
+    if score.schema_version > SCHEMA_VERSION:
+        raise MalformedRecord(
+            f"schema_version: {score.schema_version}, this release reads up to {SCHEMA_VERSION}; upgrade scoreline"
+        )
+    return score
