@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 CHAOS_S ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos check format lock clean
+.PHONY: help install demo up down test chaos check contract format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -43,6 +43,9 @@ check: $(INSTALLED) ## format, lint, types, import layers, dead links
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.documents
+
+contract: $(INSTALLED) ## write the schemas, the AsyncAPI document and the tables under docs/ from the models
+	$(BIN)/python -m tests.contract
 
 format: $(INSTALLED) ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -35,14 +35,18 @@ class DataType(StrEnum):
     """How a value is to be read."""
 
     NUMERIC = "NUMERIC"
+    """A finite number, or a string that is one in decimal."""
     CATEGORICAL = "CATEGORICAL"
+    """A string that is not empty."""
     BOOLEAN = "BOOLEAN"
+    """true or false, also as 1 or 0, `"true"` or `"false"`."""
 
 
 class Status(StrEnum):
     """Whether the judge came to a result."""
 
     OK = "ok"
+    """It did: there is a value."""
     FAILED = "failed"
     """The judge crashed or gave up: there is an error in place of a value."""
 
@@ -51,8 +55,11 @@ class Source(StrEnum):
     """What kind of judge gave the score."""
 
     API = "API"
+    """A program or its user, by a call."""
     EVAL = "EVAL"
+    """An automated evaluator."""
     ANNOTATION = "ANNOTATION"
+    """A person who annotates."""
 
 
 def _timestamp_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:
@@ -75,8 +82,11 @@ class Evaluator(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Name
+    """Of the evaluator, e.g. `toxicity-judge`."""
     version: Name | None = None
+    """Of the evaluator: its prompt, its code."""
     model: Name | None = None
+    """The model that it asks."""
 
 
 class ScoreEvent(BaseModel):
@@ -87,33 +97,47 @@ class ScoreEvent(BaseModel):
     score_id: Identifier
     """Identity and idempotency key inside the project."""
     project: Project = "default"
+    """The tenant; an id is unique inside it."""
     name: Name
     """What was judged, e.g. `accuracy`."""
     value: Annotated[FiniteNumber | StrictBool | StrictStr | None, Field(union_mode="left_to_right")] = None
-    """None exactly when the judge failed."""
+    """What was judged; None exactly when the judge failed."""
     status: Status = Status.OK
+    """Whether the judge came to a result."""
     error: ErrorText | None = None
     """What went wrong; there exactly when the judge failed."""
     data_type: DataType | None = None
     """None: the config's, else inferred from the value."""
     trace_id: Identifier | None = None
+    """The trace judged. One of trace, session and dataset run is required."""
     observation_id: Identifier | None = None
+    """The observation (span, generation) judged; needs the trace it belongs to."""
     session_id: Identifier | None = None
+    """The session judged."""
     dataset_run_id: Identifier | None = None
+    """The run over a dataset judged."""
     comment: str | None = None
+    """Why, in the judge's words."""
     metadata: dict[str, JsonValue] | None = None
+    """Anything else that the sender knows; at most 32 levels deep."""
     config_id: Identifier | None = None
+    """The score config that the score has to fit."""
     timestamp: Timestamp | None = None
     """When it was judged; None: when Kafka received it."""
     source: Source = Source.API
+    """What kind of judge gave the score."""
     evaluator: Evaluator | None = None
+    """What produced an automated score."""
     author: Name | None = None
     """The person who judged."""
     service: Name | None = None
+    """The service that emitted the score."""
     environment: Name | None = None
+    """Where that service runs, e.g. `production`."""
     release: Name | None = None
-    """Where the score was emitted from."""
+    """The version of that service."""
     schema_version: Literal[1] = SCHEMA_VERSION
+    """Of the contract that this record follows."""
 
     @property
     def key(self) -> bytes:
