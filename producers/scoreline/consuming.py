@@ -19,8 +19,8 @@ from confluent_kafka import Message
 
 from scoreline.enriched import EnrichedScore, decode_enriched
 from scoreline.errors import ConflictingOwner, KafkaUnavailable, MalformedRecord, SettingsError
-from scoreline.kafka import CALL_TIMEOUT_S
-from scoreline.membership import SLICE_S, Membership, Start
+from scoreline.kafka import CALL_TIMEOUT_S, Start
+from scoreline.membership import SLICE_S, Membership
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import record_key
 

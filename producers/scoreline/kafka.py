@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Literal, cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from scoreline.errors import KafkaUnavailable, TopicError
@@ -120,6 +121,20 @@ def topic_id(settings: Settings, topic: str) -> str:
         return str(described[topic].result(CALL_TIMEOUT_S).topic_id)
     except KafkaException as error:
         raise KafkaUnavailable(f"{topic}: {error_of(error).str()}") from error
+
+
+Start = datetime | Literal["beginning", "end"]
+"""Where to begin in a partition: with its oldest record, with those since a time, or behind its newest."""
+
+
+def offset_at(consumer: Consumer, topic: str, partition: int, start: Start) -> int:
+    """The offset where `start` is now. Raises KafkaException."""
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
+    if not isinstance(start, datetime):
+        return low if start == "beginning" else high
+    asked = TopicPartition(topic, partition, int(start.timestamp() * 1000))
+    [found] = consumer.offsets_for_times([asked], CALL_TIMEOUT_S)
+    return found.offset if found.offset >= 0 else high
 
 
 def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:

@@ -7,20 +7,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scoreline.errors import ConflictingOwner, KafkaUnavailable, ScorelineError, SettingsError, TopicError
-from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
+from scoreline.kafka import CALL_TIMEOUT_S, Start, client_options, error_of, offset_at
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Start = datetime | Literal["beginning", "end"]
 
 SLICE_S: Final = 0.1
 """How long the member waits in one call: for records, and for its caller to take some."""
@@ -56,7 +54,7 @@ class Membership:
         self._settings = settings
         self._group = settings.topic_prefix + group
         self._topic = declare_topics(settings).enriched.name
-        self._start = start
+        self._start: Start = start
         self._arrived = arrived
         self._lock = threading.Lock()
         self._waiting: deque[Message] = deque()
@@ -309,7 +307,7 @@ class Membership:
         """
         known = self._patiently(lambda: consumer.committed(partitions, CALL_TIMEOUT_S))
         new = [position for position in known if position.offset < 0]
-        starts = [self._patiently(lambda p=partition: self._start_of(consumer, p)) for partition in new]
+        starts = [self._patiently(lambda p=position.partition: self._start_of(consumer, p)) for position in new]
         with self._lock:
             self._committed.update((p.partition, p.offset) for p in known if p.offset >= 0)
             self._finished.update((p.partition, p.offset) for p in starts)
@@ -320,15 +318,8 @@ class Membership:
                 log.warning("%s: start not committed now, tried again: %s", self._group, error_of(error).str())
         return [position for position in known if position.offset >= 0] + starts
 
-    def _start_of(self, consumer: Consumer, partition: TopicPartition) -> TopicPartition:
-        at = TopicPartition(self._topic, partition.partition)
-        low, high = consumer.get_watermark_offsets(at, CALL_TIMEOUT_S)
-        at.offset = low if self._start == "beginning" else high
-        if isinstance(self._start, datetime):
-            asked = TopicPartition(self._topic, partition.partition, int(self._start.timestamp() * 1000))
-            [found] = consumer.offsets_for_times([asked], CALL_TIMEOUT_S)
-            at.offset = found.offset if found.offset >= 0 else high
-        return at
+    def _start_of(self, consumer: Consumer, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition, offset_at(consumer, self._topic, partition, self._start))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """The answer, as often as it takes. Raises KafkaUnavailable when the member is to leave meanwhile."""

@@ -10,7 +10,13 @@ from typing import Any
 
 from scoreline.commands.terminal import printable
 from scoreline.enriched import EnrichedScore, decode_enriched
+from scoreline.events import Status
 from scoreline.rejections import PREFIX, Headers
+
+REJECTED_FIELDS = frozenset(
+    {"reason", "detail", "stage", "topic", "partition", "offset", "timestamp", "truncated_from", "key", "value"}
+)
+"""Fields of a rejected record's JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ def rejected_line(key: bytes | None, value: bytes | None, headers: Headers) -> L
 
 
 def _value(score: EnrichedScore) -> str:
+    if score.status is Status.FAILED:
+        return f"failed: {score.error}"
     if score.label is None:
         return str(score.value)
     return score.label if score.value is None or score.label in ("true", "false") else f"{score.label} ({score.value})"

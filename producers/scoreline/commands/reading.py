@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from scoreline.errors import KafkaUnavailable, TopicError
-from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
+from scoreline.kafka import CALL_TIMEOUT_S, Start, client_options, error_of, offset_at
 from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,8 +21,8 @@ SLICE_S = 0.2
 
 
 @contextmanager
-def open_topic(settings: Settings, topic: str, start: Literal["beginning", "end"]) -> Generator[Consumer]:
-    """A consumer of every partition of `topic`, from its beginning or from its end as it is now; commits nothing.
+def open_topic(settings: Settings, topic: str, start: Start) -> Generator[Consumer]:
+    """A consumer of every partition of `topic`, from where `start` is now; commits nothing.
 
     Raises TopicError when the topic is missing, KafkaUnavailable when no broker answers.
     """
@@ -73,28 +72,25 @@ def is_end(message: Message) -> bool:
     return error is not None and error.code() == KafkaError._PARTITION_EOF  # pyright: ignore[reportPrivateUsage]
 
 
-def _positions(
-    consumer: Consumer, settings: Settings, topic: str, start: Literal["beginning", "end"]
-) -> list[TopicPartition]:
+def _positions(consumer: Consumer, settings: Settings, topic: str, start: Start) -> list[TopicPartition]:
     found = consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
     if found.error is not None or not found.partitions:
         raise TopicError(f"missing at {settings.kafka}: {topic}; create it with: scoreline topics")
-    positions: list[TopicPartition] = []
-    for partition in found.partitions:
-        low, high = _watermarks(consumer, TopicPartition(topic, partition))
-        positions.append(TopicPartition(topic, partition, low if start == "beginning" else high))
-    return positions
+    return [
+        TopicPartition(topic, partition, _offset_at(consumer, topic, partition, start))
+        for partition in found.partitions
+    ]
 
 
 _NEW = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 """What a broker answers for a partition that was made a moment ago."""
 
 
-def _watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+def _offset_at(consumer: Consumer, topic: str, partition: int, start: Start) -> int:
     deadline = time.monotonic() + CALL_TIMEOUT_S
     while True:
         try:
-            return consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)
+            return offset_at(consumer, topic, partition, start)
         except KafkaException as error:
             if error_of(error).code() not in _NEW or time.monotonic() > deadline:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 import scoreline
 from scoreline.errors import ConflictingOwner, MalformedRecord, SettingsError, TopicError
 from scoreline.kafka import client_options, ensure_topics
-from scoreline.membership import KEEP_ALIVE_S
+from scoreline.membership import KEEP_ALIVE_S, READ_RECORDS_MAX, REFILL_RECORDS
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.producers.scoreline.commands.records import enriched
@@ -169,6 +170,7 @@ def test_new_group_begins_where_asked(topics: Settings) -> None:
     assert set(take(topics, 10, group="all", start="beginning")) == {*ids("old", 5), *ids("new", 5)}
     assert set(take(topics, 5, group="since", start=put_at)) == set(ids("new", 5))
     with scoreline.consume(group="now", settings=topics) as scores:
+        scores._member._commit_at = math.inf  # no other commit comes before
         waiting = threading.Thread(target=lambda: list(scores), daemon=True)
         waiting.start()
         eventually(lambda: known(topics, "now") == 10, "its start committed before it has read anything")
@@ -213,8 +215,10 @@ def test_slow_body_keeps_its_partitions_and_its_memory_small(topics: Settings) -
         for score in scores:
             found.append(score.score_id)
             if len(found) == 1:
-                threading.Event().wait(6 + 2 * KEEP_ALIVE_S)
-                assert len(scores._member._waiting) <= 750
+                eventually(lambda: scores._member._paused, "fetching paused")
+                waiting = len(scores._member._waiting)
+                threading.Event().wait(6 + KEEP_ALIVE_S)
+                assert len(scores._member._waiting) == waiting <= READ_RECORDS_MAX + REFILL_RECORDS
             if len(found) == 2000:
                 break
     assert Counter(found) == Counter(ids("s", 2000))

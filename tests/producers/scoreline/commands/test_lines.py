@@ -21,6 +21,7 @@ from tests.producers.scoreline.commands.records import enriched
         ({"value": 1.0, "label": "true"}, "true"),
         ({"value": None, "label": "good"}, "good"),
         ({"value": 0.5, "label": "fair"}, "fair (0.5)"),
+        ({"value": None, "status": "failed", "error": "judge timed out"}, "failed: judge timed out"),
     ],
 )
 def test_value_is_shown_as_it_was_judged(fields: dict[str, Any], shown: str) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Producer
@@ -16,7 +17,7 @@ from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.producers.scoreline.commands.conftest import Command, Start
 from tests.producers.scoreline.commands.records import enriched
-from tests.support import produce
+from tests.support import eventually, produce, read_topic
 
 
 @pytest.fixture
@@ -41,6 +42,8 @@ def scores(topics: Settings) -> Settings:
         (["--name", "accuracy"], {"s-1", "s-3"}),
         (["--name", "accuracy", "toxicity", "--project", "team"], {"s-1", "s-2"}),
         (["--project", "other"], {"s-3"}),
+        (["--where", "target=trace", "--where", "project=team"], {"s-1", "s-2"}),
+        (["--where", "value<0.6", "--where", "metadata.model=null", "--name", "toxicity"], {"s-2"}),
     ],
 )
 def test_wanted_scores_are_shown_from_the_beginning(
@@ -49,6 +52,31 @@ def test_wanted_scores_are_shown_from_the_beginning(
     """As the JSON records that they are; --max ends it."""
     done = run("tail", "--from-beginning", "--json", "--max", len(expected), *filters)
     assert {json.loads(line)["score_id"] for line in done.stdout.splitlines()} == expected
+
+
+def test_since_begins_with_what_came_since(run: Command, scores: Settings) -> None:
+    """By the time of enrichment; what is older is not shown."""
+    written = [record.timestamp()[1] for record in read_topic(scores, declare_topics(scores).enriched.name)]
+    later = datetime.fromtimestamp((max(written) + 1) / 1000, UTC)
+    eventually(lambda: datetime.now(UTC) > later + timedelta(milliseconds=10), "a later millisecond")
+    produce(scores, declare_topics(scores).enriched.name, [(b"team/s-4", enriched("s-4"))])
+    shown = run("tail", "--json", "--max", "1", "--since", later.isoformat()).stdout
+    assert json.loads(shown)["score_id"] == "s-4"
+    assert len(run("tail", "--json", "--max", "4", "--since", "1h").stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--where", "vlaue=1"], "'vlaue' is no field; there are author, "),
+        (["--rejected", "--where", "value<1", "--where", "lookups.x=1"], "there are detail, key, "),
+        (["--since", "yesterday"], "no point in time"),
+        (["--since", "1h", "--from-beginning"], "one of them"),
+    ],
+)
+def test_what_cannot_be_asked_is_wrong_usage(run: Command, arguments: list[str], message: str) -> None:
+    """Said before a broker is looked for."""
+    assert message in run("tail", *arguments, status=2, kafka="127.0.0.1:1").stderr
 
 
 def test_lines_are_for_people(run: Command, scores: Settings) -> None:
@@ -97,7 +125,8 @@ def test_rejected_scores_are_shown_with_their_reason(run: Command, topics: Setti
     headers = [("scoreline.reason", b"no_target"), ("scoreline.detail", b"one is required")]
     producer.produce(name, b'{"name":"x"}', b"team/s-1", headers=headers)
     assert producer.flush(30) == 0
-    shown = json.loads(run("tail", "--rejected", "--from-beginning", "--max", "1", "--json", "--name", "x").stdout)
+    asked = ["--name", "x", "--where", "reason=no_target"]
+    shown = json.loads(run("tail", "--rejected", "--from-beginning", "--max", "1", "--json", *asked).stdout)
     assert shown == {"reason": "no_target", "detail": "one is required", "key": "team/s-1", "value": '{"name":"x"}'}
 
 
