@@ -134,9 +134,8 @@ class Membership:
             self._seen.clear()
 
     def uncommitted(self) -> int:
-        """Partitions whose finished records are not yet committed; those will be next."""
-        with self._lock:
-            due = sum(self._committed.get(partition) != offset for partition, offset in self._finished.items())
+        """Partitions whose finished records are not yet committed; that comes next."""
+        due = len(self._due())
         if due:
             self._commit_at = 0.0
         return due
@@ -195,8 +194,9 @@ class Membership:
             if self._paused:
                 consumer.resume(consumer.assignment())
             self._busy_since, self._paused = None, False
-            records = consumer.consume(1, SLICE_S)
-            self._take_in(records + consumer.consume(READ_RECORDS_MAX - 1, 0) if records else records)
+            # Taken in before more is asked for: a revocation in the second call has to find those of the first.
+            if self._take_in(consumer.consume(1, SLICE_S)):
+                self._take_in(consumer.consume(READ_RECORDS_MAX - 1, 0))
             return
         now = time.monotonic()
         self._busy_since = self._busy_since or now
@@ -215,7 +215,8 @@ class Membership:
                 self._room.clear()
         return self._room.wait(SLICE_S)
 
-    def _take_in(self, records: Iterable[Message]) -> None:
+    def _take_in(self, records: Iterable[Message]) -> bool:
+        """Let records wait for the caller; whether there were any."""
         taken = False
         for record in records:
             error = record.error()
@@ -227,13 +228,14 @@ class Membership:
                 _check(error, self._topic, self._group)
         if taken:
             self._arrived()
+        return taken
 
     def _commit_now_and_then(self, consumer: Consumer) -> None:
         now = time.monotonic()
         if now < max(self._commit_at, self._unanswered_until):
             return
         self._commit_at = now + COMMIT_S
-        due = self._due(list(self._finished))
+        due = self._due()
         if due:
             try:
                 consumer.commit(offsets=due, asynchronous=True)
@@ -242,13 +244,13 @@ class Membership:
             else:
                 self._unanswered_until = now + CALL_TIMEOUT_S
 
-    def _due(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        """Where a successor has to go on, for those of `partitions` where the group does not know it yet."""
+    def _due(self) -> list[TopicPartition]:
+        """Where a successor has to go on, for the partitions where the group does not know it yet."""
         with self._lock:
             return [
-                TopicPartition(self._topic, partition, self._finished[partition])
-                for partition in partitions
-                if self._finished.get(partition, self._committed.get(partition)) != self._committed.get(partition)
+                TopicPartition(self._topic, partition, offset)
+                for partition, offset in self._finished.items()
+                if self._committed.get(partition) != offset
             ]
 
     def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
@@ -271,8 +273,8 @@ class Membership:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Others take over where this member's caller has finished, not where it was read to."""
-        numbers = [partition.partition for partition in partitions]
-        due = self._due(numbers)
+        numbers = {partition.partition for partition in partitions}
+        due = [position for position in self._due() if position.partition in numbers]
         if due:
             try:
                 consumer.commit(offsets=due, asynchronous=False)
@@ -283,13 +285,12 @@ class Membership:
         log.info("%s: revoked %s", self._group, sorted(numbers))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        numbers = [partition.partition for partition in partitions]
+        numbers = {partition.partition for partition in partitions}
         log.warning("%s: lost %s; what was not committed comes again", self._group, sorted(numbers))
-        self._forfeited |= bool(self._due(numbers))
+        self._forfeited |= any(position.partition in numbers for position in self._due())
         self._forget(numbers)
 
-    def _forget(self, partitions: Iterable[int]) -> None:
-        gone = frozenset(partitions)
+    def _forget(self, gone: set[int]) -> None:
         with self._lock:
             self._waiting = deque(record for record in self._waiting if record.partition() not in gone)
             kept = [record for record in self._handed if record.partition() not in gone]
