@@ -39,24 +39,30 @@ class ScoreConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     id: Identifier
+    """What a score's `config_id` names; identity inside the project."""
     project: Project = "default"
+    """Whose config it is."""
     name: Name
     """The one score name this config is for."""
     data_type: DataType
     min: FiniteNumber | None = None
+    """Lower bound of a NUMERIC value, inclusive."""
     max: FiniteNumber | None = None
-    """Bounds of a NUMERIC value, both inclusive; with both, `normalized` is defined."""
+    """Upper bound, inclusive; with both bounds `normalized` is defined."""
     categories: dict[Name, FiniteNumber | None] | None = Field(None, max_length=1000)
     """Labels of a CATEGORICAL value and the number each counts as; None: any label."""
     lower_is_better: bool = False
+    """Whether `normalized` is turned round."""
     unit: Name | None = None
     """What the value is measured in, e.g. `s`, `USD`, `tokens`; for people."""
     owner: Name | None = None
     """The team or person to ask about this score; for people."""
     description: str | None = Field(None, max_length=2000)
+    """What is judged and how; for people."""
     archived: bool = False
     """An archived config takes no more scores."""
     version: int = Field(1, ge=1, le=VERSION_MAX)
+    """1, and one more with every change; a score's `config_version`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -23,9 +23,13 @@ class Lookup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     project: Project = "default"
+    """Whose scores it is joined to."""
     field: LookupField
+    """The field of a score that is looked up."""
     value: Name
+    """The field's value that this is about."""
     attributes: dict[Attribute, Name] = Field(min_length=1, max_length=20)
+    """What is known of it, as name and text."""
 
     @property
     def key(self) -> bytes:

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from scoreline.configs import ScoreConfig
+from scoreline.dead_letters import TRUNCATED_HEADER
 from scoreline.enriched import EnrichedScore
 from scoreline.events import RFC_3339, DataType, Evaluator, ScoreEvent, Status
 from scoreline.lookups import Lookup
 from scoreline.rejections import DETAIL_CHARS_MAX, PREFIX, Reason, Stage
 from scoreline.values import _DECIMAL
-from scoreline_streams.dead_letter import TRUNCATED_HEADER
 from tests.contract.characters import portable
 from tests.contract.docstrings import documented
 
