@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from pydantic import TypeAdapter, ValidationError
 
+from scoreline.configs import ScoreConfig
 from scoreline.enriched import EnrichedScore
 from scoreline.events import DataType, Evaluator, Identifier, Name, ScoreEvent, Source, Status
 from scoreline.kafka import ensure_topics
+from scoreline.lookups import Lookup
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
@@ -164,7 +166,7 @@ def test_schema_takes_headers_of_rejected_records() -> None:
         assert faults("rejected-headers", headers)
 
 
-@pytest.mark.parametrize("model", [ScoreEvent, EnrichedScore, Evaluator])
+@pytest.mark.parametrize("model", [ScoreEvent, EnrichedScore, Evaluator, ScoreConfig, Lookup])
 def test_every_field_is_explained(model: type[Any]) -> None:
     """By a docstring of its own, which the tables and schemas repeat."""
     assert set(model.model_fields) == set(documented(model))

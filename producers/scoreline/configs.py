@@ -45,6 +45,7 @@ class ScoreConfig(BaseModel):
     name: Name
     """The one score name this config is for."""
     data_type: DataType
+    """How the scores' values are read."""
     min: FiniteNumber | None = None
     """Lower bound of a NUMERIC value, inclusive."""
     max: FiniteNumber | None = None

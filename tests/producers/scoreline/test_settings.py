@@ -74,6 +74,7 @@ def test_prefix_stands_before_every_topic() -> None:
         "team.scores.enriched",
         "team.scores.rejected",
         "team.scores.configs",
+        "team.scores.lookups",
         "team.scores.dedup-changelog",
     ]
     assert all(topic.config["min.insync.replicas"] == "2" for topic in topics.all())
