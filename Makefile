@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 CHAOS_S ?= 300
+# Most tests wait for real processes most of the time. Each job starts a broker and a ClickHouse of its own.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down test chaos check contract format lock clean
@@ -32,7 +34,7 @@ down: $(INSTALLED) ## stop it
 	$(BIN)/scoreline down
 
 test: $(INSTALLED) ## unit, integration and end-to-end tests on real parts
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 chaos: $(INSTALLED) ## kill and freeze everything under load for CHAOS_S seconds, then account for every score
 	$(BIN)/python -m tests.faults.chaos --seconds $(CHAOS_S) $(if $(SEED),--seed $(SEED))

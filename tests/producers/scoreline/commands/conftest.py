@@ -56,7 +56,8 @@ def run(settings: Settings, tmp_path: Path) -> Command:
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*_SCORELINE, *map(str, arguments)],
-            env=environment(settings.model_copy(update=changed)) | {"XDG_STATE_HOME": str(tmp_path / "xdg")},
+            env=environment(settings.model_copy(update=changed))
+            | {"XDG_STATE_HOME": str(tmp_path / "xdg"), "COLUMNS": "400"},
             input=stdin,
             capture_output=True,
             timeout=60,
