@@ -120,10 +120,10 @@ def test_published_evaluations_are_stored_and_aggregated_exactly(pipeline: Pipel
     with gzip.open(FILE, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     ranges = {(row["benchmark"], row["evaluation_name"]): row for row in rows}
-    configs = tmp_path / "configs.jsonl"
+    configs = tmp_path / "configs.json"
     configs.write_text(
-        "".join(
-            json.dumps(
+        json.dumps(
+            [
                 {
                     "id": f"{benchmark}/{name}",
                     "name": name,
@@ -132,9 +132,8 @@ def test_published_evaluations_are_stored_and_aggregated_exactly(pipeline: Pipel
                     "max": row["max_score"],
                     "lower_is_better": row["lower_is_better"],
                 }
-            )
-            + "\n"
-            for (benchmark, name), row in ranges.items()
+                for (benchmark, name), row in ranges.items()
+            ]
         )
     )
     pipeline.run("configs", "put", str(configs))

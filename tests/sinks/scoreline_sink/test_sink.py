@@ -39,7 +39,7 @@ def await_stored(pipeline: ClickHouse, settings: Settings, count: int) -> None:
 def test_a_score_arrives_with_every_field(settings: Settings, pipeline: ClickHouse, start_sink: StartSink) -> None:
     """Exact numbers, exact times, text as it was; what is absent is empty or NULL."""
     texts = "label config_id observation_id session_id dataset_run_id author service environment release"
-    texts += " evaluator_name evaluator_version evaluator_model"
+    texts += " evaluator_name evaluator_version evaluator_model error"
     full: dict[str, Any] = {name: f"the {name}" for name in texts.split()} | {
         "normalized": 1 / 3,
         "config_version": 7,
