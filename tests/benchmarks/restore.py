@@ -135,7 +135,9 @@ def restore_all(settings: Settings, folder: Path) -> tuple[float, float]:
     states = [State(folder / str(n), IDENTITY, settings.state_horizon_days) for n in range(settings.partitions)]
     started, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(len(states)) as pool:
-        runs = [pool.submit(restore, settings, topic, n, state, lambda: False) for n, state in enumerate(states)]
+        runs = [
+            pool.submit(restore, settings, topic, n, state, RAW_ID, lambda: False) for n, state in enumerate(states)
+        ]
         for run in runs:
             run.result()
     took = time.perf_counter() - started, time.process_time() - cpu
