@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import clickhouse_connect
@@ -28,6 +29,8 @@ from tests.sinks.scoreline_sink.dying_sink import KILLED, UNANSWERED
 from tests.sinks.scoreline_sink.records import behind, committed, encoded, enriched, stored
 from tests.sinks.scoreline_sink.test_sink import assert_ends, owned
 from tests.support import Running, environment, eventually, headers_of, lag, read_topic
+
+log = logging.getLogger(__name__)
 
 SECRET = "swordfish"
 BROKEN: Mapping[str, bytes | None] = {
@@ -209,20 +212,28 @@ def held(pipeline: ClickHouse, token: str) -> Iterator[None]:
     sql = "SELECT count() FROM (SELECT sleepEachRow(0.1) FROM numbers(3000)) SETTINGS max_block_size = 1"
     host, port, user = pipeline.server.split(":")[0], pipeline.server.split(":")[1], pipeline.user
     holder = clickhouse_connect.get_client(host=host, port=int(port), username=user, autogenerate_session_id=False)
+    released = threading.Event()
 
     def hold() -> None:
-        with suppress(ClickHouseError):
-            holder.command(sql, settings={"query_id": query_id})
+        while not released.is_set():
+            try:
+                holder.command(sql, settings={"query_id": query_id})
+            except ClickHouseError as error:
+                log.warning("nothing holds %s: %s", token, error)
+
+    def is_released() -> bool:
+        pipeline.query(f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
+        return not thread.is_alive()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    running = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+    running = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}' AND query LIKE '%sleepEachRow%'"
     eventually(lambda: pipeline.query(running) == [(1,)], "the token is taken")
     try:
         yield
     finally:
-        pipeline.query(f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
-        thread.join()
+        released.set()
+        eventually(is_released, "the token is free")
 
 
 def test_two_owners_of_one_plan_answer_for_their_own_partitions(
@@ -230,8 +241,8 @@ def test_two_owners_of_one_plan_answer_for_their_own_partitions(
 ) -> None:
     """Both settle the whole plan, and each writes the letters of what it owns."""
     spread(settings)
-    log = tmp_path / "dying.log"
-    assert dying(settings, "before the narrowed insert", log).wait(60) == -9, log.read_text()
+    output = tmp_path / "dying.log"
+    assert dying(settings, "before the narrowed insert", output).wait(60) == -9, output.read_text()
     (plan,) = {decode(position.metadata) for position in committed(settings) if position.metadata}
     assert len(plan.ranges) == 4
     with held(pipeline, plan.token(declare_topics(settings).enriched.name)):
