@@ -141,3 +141,13 @@ def headers_of(message: Message) -> Mapping[str, bytes]:
 def lag(settings: Settings, group: str, topic: str) -> int:
     """Records of a topic that a group has still to read."""
     return group_lag(settings.kafka, group, topic)
+
+
+def log_end(settings: Settings, topic: str, partitions: int = 1) -> int:
+    """Offsets that a topic's first partitions have given out together, whether their transactions are open or not."""
+    consumer = Consumer(client_options(settings, group_id="tests", isolation_level="read_uncommitted"))
+    try:
+        positions = [TopicPartition(topic, number) for number in range(partitions)]
+        return sum(consumer.get_watermark_offsets(position, timeout=10)[1] for position in positions)
+    finally:
+        consumer.close()

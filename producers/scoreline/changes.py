@@ -84,22 +84,30 @@ def decode_model(model: type[M], value: bytes, what: str) -> M:
     raise MalformedRecord(f"{name}: {detail}")
 
 
-def decode_entries(records: Records, decode: Callable[[bytes], T]) -> tuple[dict[bytes, T], list[str]]:
-    """The entries among `records` by key, and what is wrong with each record that holds none."""
+def newest(records: Records) -> Records:
+    """Those of a topic's records that are no history."""
+    return {key: record for key, record in records.items() if not key.startswith(HISTORY_MARK)}
+
+
+def decode_entries(
+    records: Records, decode: Callable[[bytes], T], key_of: Callable[[T], bytes] = lambda entry: entry.key
+) -> tuple[dict[bytes, T], list[str]]:
+    """The entry of each record by record key, and what is wrong with each record that holds none.
+
+    `key_of` says under which key an entry's record has to stand.
+    """
     entries: dict[bytes, T] = {}
     faults: list[str] = []
     for key, record in records.items():
-        if key.startswith(HISTORY_MARK):
-            continue
         try:
             entry = decode(record.value)
         except MalformedRecord as error:
             faults.append(f"offset {record.offset}, key {key!r}: {error}")
             continue
-        if entry.key == key:
+        if key_of(entry) == key:
             entries[key] = entry
         else:
-            faults.append(f"offset {record.offset}: key {key!r}, expected {entry.key!r}")
+            faults.append(f"offset {record.offset}: key {key!r}, expected {key_of(entry)!r}")
     return entries, faults
 
 

@@ -24,6 +24,7 @@ from scoreline.changes import (
     decode_model,
     describe,
     differences,
+    newest,
     refuse_repeated,
 )
 from scoreline.errors import ConflictingChange, MalformedRecord
@@ -128,25 +129,18 @@ class Catalog:
     @classmethod
     def of(cls, records: Records) -> Catalog:
         """The catalog that a topic's records are; a record that holds no config is a fault and is left out."""
-        configs, faults = decode_entries(records, decode_config)
+        now = newest(records)
+        history = {key: record for key, record in records.items() if key not in now}
+        configs, faults = decode_entries(now, decode_config)
+        earlier, more_faults = decode_entries(history, decode_config, lambda config: config.version_key)
         versions: dict[bytes, dict[int, ConfigVersion]] = {}
-        for key, record in records.items():
-            if not key.startswith(HISTORY_MARK):
-                continue
-            try:
-                config = decode_config(record.value)
-            except MalformedRecord as error:
-                faults.append(f"offset {record.offset}, key {key!r}: {error}")
-                continue
-            if config.version_key == key:
-                versions.setdefault(config.key, {})[config.version] = _version(config, record)
-            else:
-                faults.append(f"offset {record.offset}: key {key!r}, expected {config.version_key!r}")
+        for key, config in earlier.items():
+            versions.setdefault(config.key, {})[config.version] = _version(config, records[key])
         bare = frozenset(key for key, config in configs.items() if config.version not in versions.get(key, {}))
         for key in bare:
             versions.setdefault(key, {})[configs[key].version] = _version(configs[key], records[key])
         in_order = {key: [known[number] for number in sorted(known)] for key, known in versions.items()}
-        return cls(configs, in_order, bare, faults)
+        return cls(configs, in_order, bare, [*faults, *more_faults])
 
     def newest_version(self, key: bytes) -> int:
         """The highest version that this config ever had, 0 if there never was one."""

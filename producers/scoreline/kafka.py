@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.settings import Settings
-from scoreline.topics import Topic, declare_topics
+from scoreline.topics import RAW_BYTES_MAX, Topic, declare_topics
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,21 @@ def client_options(settings: Settings, **own: str | int | float | bool) -> Optio
         **{name if name == "log_level" else name.replace("_", "."): value for name, value in own.items()},
         **settings.kafka_options,
     }
+
+
+def raw_producer_options(settings: Settings, **own: str | int | float | bool) -> Options:
+    """`client_options` of whatever writes to the raw topic: idempotent, acknowledged by all, and of one partitioner,
+    so that an id stays in its partition whoever sends it."""
+    return client_options(
+        settings,
+        acks="all",
+        enable_idempotence=True,
+        partitioner="murmur2",
+        compression_type="lz4",
+        linger_ms=20,
+        message_max_bytes=RAW_BYTES_MAX,
+        **own,
+    )
 
 
 def error_of(error: KafkaException) -> KafkaError:

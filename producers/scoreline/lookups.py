@@ -7,7 +7,16 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from scoreline.changes import Change, Records, Writes, decode_entries, decode_model, differences, refuse_repeated
+from scoreline.changes import (
+    Change,
+    Records,
+    Writes,
+    decode_entries,
+    decode_model,
+    differences,
+    newest,
+    refuse_repeated,
+)
 from scoreline.events import Name, Project, ScoreEvent
 from scoreline.topics import record_key
 
@@ -70,7 +79,7 @@ def join(event: ScoreEvent, lookups: Mapping[bytes, Lookup]) -> dict[str, str]:
 
 def read_lookups(records: Records) -> tuple[dict[bytes, Lookup], list[str]]:
     """The lookups among `records` by key, and what is wrong with each record that holds none."""
-    return decode_entries(records, decode_lookup)
+    return decode_entries(newest(records), decode_lookup)
 
 
 def plan_lookups(

@@ -16,11 +16,11 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from scoreline.errors import InvalidScore, PermanentError, QueueFull
-from scoreline.kafka import client_options, error_of
+from scoreline.kafka import error_of, raw_producer_options
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings
 from scoreline.spool import Segment, Spool
-from scoreline.topics import RAW_BYTES_MAX, declare_topics
+from scoreline.topics import declare_topics
 
 log = logging.getLogger(__name__)
 
@@ -155,17 +155,11 @@ class Outbox:
 
     def _make_producer(self) -> Producer:
         return Producer(
-            client_options(
+            raw_producer_options(
                 self._settings,
-                acks="all",
-                enable_idempotence=True,
-                partitioner="murmur2",
-                compression_type="lz4",
-                linger_ms=20,
                 message_timeout_ms=0,
                 topic_metadata_propagation_max_ms=5000,
                 queue_buffering_max_messages=self._settings.queue_events_max,
-                message_max_bytes=RAW_BYTES_MAX,
             )
         )
 

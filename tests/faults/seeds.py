@@ -9,10 +9,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
 
 import pytest
 
 from tests.faults.world import World
+
+
+class Life(Protocol):
+    """One seed's life of a simulator."""
+
+    world: World
+
+    def live(self) -> None:
+        """Live it. Raises AssertionError, and what the product raises."""
+
+
+L = TypeVar("L", bound=Life)
+
+
+def live(
+    life: L,
+    models: Callable[[L], AbstractContextManager[pytest.MonkeyPatch]],
+    judge: Callable[[L], None],
+    sabotage: Callable[[pytest.MonkeyPatch], None],
+) -> World:
+    """Live it among its models and judge it; `sabotage` breaks the protocol. Raises as `Life.live`."""
+    with models(life) as patch:
+        sabotage(patch)
+        try:
+            life.live()
+            judge(life)
+        finally:
+            life.world.close()
+    return life.world
 
 
 def seeds(count: int) -> range:

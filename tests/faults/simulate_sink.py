@@ -32,6 +32,7 @@ from scoreline_sink.server_errors import RefusedRow
 from tests.faults.model_clickhouse import ModelTable, Server
 from tests.faults.model_group import Group, Member
 from tests.faults.model_kafka import Broker, Entry, Message, Producer, Reader, Transaction
+from tests.faults.seeds import live
 from tests.faults.world import Clock, Process, World
 
 RAW, TOPIC, REJECTED = "scores.raw", "scores.enriched", "scores.rejected"
@@ -240,15 +241,7 @@ def models(simulation: Simulation) -> Iterator[pytest.MonkeyPatch]:
 
 def simulate(seed: int, sabotage: Callable[[pytest.MonkeyPatch], None] = lambda _: None) -> World:
     """One life from its seed; `sabotage` breaks the protocol. Raises AssertionError, and what the product raises."""
-    simulation = Simulation(seed)
-    with models(simulation) as patch:
-        sabotage(patch)
-        try:
-            simulation.live()
-            judge_run(simulation)
-        finally:
-            simulation.world.close()
-    return simulation.world
+    return live(Simulation(seed), models, judge_run, sabotage)
 
 
 def insert_before_planning(patch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ from scoreline_streams.transactions import Transactions
 from tests.faults.loop import run
 from tests.faults.model_kafka import Broker, Entry, Producer, RawMessage, Reader, Transaction
 from tests.faults.model_state import Disk, DiskState
+from tests.faults.seeds import live
 from tests.faults.world import Clock, Process, Tasks, World
 
 SETTINGS = Settings(reject_run_max=0, reject_ratio_max=0.0, stall_s=20.0)
@@ -338,15 +339,7 @@ def _nothing_seen(id_hashes: list[bytes]) -> list[bytes | None]:
 
 def simulate(seed: int, sabotage: Callable[[pytest.MonkeyPatch], None] = lambda _: None) -> World:
     """One life from its seed; `sabotage` breaks the protocol. Raises AssertionError, and what the product raises."""
-    simulation = Simulation(seed)
-    with models(simulation) as patch:
-        sabotage(patch)
-        try:
-            simulation.live()
-            judge_run(simulation)
-        finally:
-            simulation.world.close()
-    return simulation.world
+    return live(Simulation(seed), models, judge_run, sabotage)
 
 
 def believe_own_offset(patch: pytest.MonkeyPatch) -> None:

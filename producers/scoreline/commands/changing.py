@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from cyclopts import Parameter
 from pydantic import BaseModel
@@ -16,11 +16,13 @@ from scoreline.changes import Change, describe
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.documents import DOCUMENT_BYTES_MAX, read_documents
 from scoreline.commands.terminal import print_json, printable
+from scoreline.configs import ScoreConfig
 from scoreline.errors import MalformedRecord
 from scoreline.kafka import require_topics
+from scoreline.lookups import Lookup
 from scoreline.settings import Settings, load_settings
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T", ScoreConfig, Lookup)
 
 Files = Annotated[list[str], Parameter(allow_leading_hyphen=True, negative="")]
 """Names of files; - is stdin."""
@@ -62,6 +64,33 @@ def _read(name: str) -> str:
 def content(entry: BaseModel, exclude: frozenset[str] = frozenset()) -> dict[str, Any]:
     """What an entry says as JSON, without what it does not say."""
     return entry.model_dump(mode="json", exclude_defaults=True, exclude=set(exclude))
+
+
+class Store(Protocol[T]):
+    """What `ConfigStore` and `LookupStore` have in common."""
+
+    def plan(self, entries: Iterable[T], /, prune: Collection[str] = ()) -> Sequence[Change[T]]:
+        """What `put` would do now."""
+        ...
+
+    def put(self, entries: Iterable[T], /, prune: Collection[str] = ()) -> Sequence[Change[T]]:
+        """Store what is new or changed, and retire what the projects `prune` hold besides."""
+        ...
+
+
+def put_entries(
+    store: Store[T],
+    entries: Sequence[T],
+    name: Callable[[Any], Mapping[str, Any]],
+    *,
+    dry_run: bool,
+    prune: bool,
+    as_json: bool,
+) -> None:
+    """Do what the command `put` was asked to, or only plan it, and print what changed."""
+    pruned = {entry.project for entry in entries} if prune else frozenset[str]()
+    changes = store.plan(entries, pruned) if dry_run else store.put(entries, pruned)
+    print_changes(changes, name, done=DRY_RUN if dry_run else "", as_json=as_json)
 
 
 def print_changes(

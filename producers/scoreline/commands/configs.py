@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
 from scoreline.changes import describe, differences
-from scoreline.commands.changing import DRY_RUN, Files, connect, content, print_changes, read_entries
+from scoreline.commands.changing import Files, connect, content, print_changes, put_entries, read_entries
 from scoreline.commands.documents import write_documents
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.terminal import print_json, print_table
@@ -71,10 +71,7 @@ def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json:
         updated, archived or unchanged.
     """
     configs = read_entries(files, load_settings().project, decode_config)
-    store = ConfigStore(connect())
-    pruned = {config.project for config in configs} if prune else frozenset[str]()
-    changes = store.plan(configs, pruned) if dry_run else store.put(configs, pruned)
-    print_changes(changes, _name, done=DRY_RUN if dry_run else "", as_json=as_json)
+    put_entries(ConfigStore(connect()), configs, _name, dry_run=dry_run, prune=prune, as_json=as_json)
 
 
 @app.command(name="list")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from scoreline.commands.changing import DRY_RUN, Files, connect, print_changes, read_entries
+from scoreline.commands.changing import Files, connect, print_changes, put_entries, read_entries
 from scoreline.commands.documents import write_documents
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.terminal import print_json, print_table
@@ -60,10 +60,7 @@ def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json:
         updated, deleted or unchanged.
     """
     lookups = read_entries(files, load_settings().project, decode_lookup)
-    store = LookupStore(connect())
-    pruned = {lookup.project for lookup in lookups} if prune else frozenset[str]()
-    changes = store.plan(lookups, pruned) if dry_run else store.put(lookups, pruned)
-    print_changes(changes, _name, done=DRY_RUN if dry_run else "", as_json=as_json)
+    put_entries(LookupStore(connect()), lookups, _name, dry_run=dry_run, prune=prune, as_json=as_json)
 
 
 @app.command(name="list")

@@ -10,9 +10,10 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from scoreline.errors import KafkaUnavailable
-from scoreline.kafka import client_options, error_of
+from scoreline.kafka import error_of, raw_producer_options
+from scoreline.outbox import NEVER_TAKEN
 from scoreline.settings import Settings
-from scoreline.topics import RAW_BYTES_MAX, declare_topics
+from scoreline.topics import declare_topics
 from scoreline_sink.dlq.preparing import Refused, Replay
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 SLICE_S = 0.25
 """How long a wait for acknowledgements is deaf to Ctrl-C."""
 TELL_S = 5.0
-_NEVER_TAKEN = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
 
 
 class Sender:
@@ -30,17 +30,7 @@ class Sender:
         self._settings = settings
         self._topic = declare_topics(settings).raw.name
         self._failed: list[tuple[Replay, KafkaError]] = []
-        self._producer = Producer(
-            client_options(
-                settings,
-                acks="all",
-                enable_idempotence=True,
-                partitioner="murmur2",
-                compression_type="lz4",
-                linger_ms=20,
-                message_max_bytes=RAW_BYTES_MAX,
-            )
-        )
+        self._producer = Producer(raw_producer_options(settings))
 
     def send(self, replays: Sequence[Replay]) -> list[Refused]:
         """Send them and wait for every acknowledgement; those that the topic never takes, with the reason.
@@ -57,7 +47,7 @@ class Sender:
                 log.warning(
                     "waiting for Kafka at %s (SCORELINE_KAFKA) to acknowledge %d records", self._settings.kafka, left
                 )
-        lost = [error for _, error in self._failed if error.code() not in _NEVER_TAKEN]
+        lost = [error for _, error in self._failed if error.code() not in NEVER_TAKEN]
         if lost:
             raise KafkaUnavailable(
                 f"{len(lost)} records were not acknowledged by Kafka at {self._settings.kafka} (SCORELINE_KAFKA): "

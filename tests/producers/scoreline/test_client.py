@@ -16,6 +16,7 @@ from scoreline.kafka import ensure_topics
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
+from tests.contract.murmur2 import partition_of
 from tests.support import read_topic
 
 
@@ -53,7 +54,7 @@ def test_one_id_is_always_in_one_partition(settings: Settings) -> None:
     partitions: dict[Any, set[int | None]] = {}
     for message in read_topic(settings, declare_topics(settings).raw.name):
         partitions.setdefault(message.key(), set()).add(message.partition())
-    assert {key: {murmur2_partition(key, 4)} for key in partitions} == partitions
+    assert {key: {partition_of(key, 4)} for key in partitions} == partitions
     assert set.union(*partitions.values()) == {0, 1, 2, 3}
 
 
@@ -106,18 +107,3 @@ def test_emitting_does_not_wait_for_the_broker() -> None:
     assert client.delivery.acknowledged == 0
     with pytest.raises(KafkaUnavailable):
         client.close()
-
-
-def murmur2_partition(key: bytes, partitions: int) -> int:
-    """The Java client's default partitioner (org.apache.kafka.common.utils.Utils.murmur2)."""
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = (0x9747B28C ^ len(key)) & mask
-    for at in range(0, len(key) // 4 * 4, 4):
-        k = int.from_bytes(key[at : at + 4], "little") * m & mask
-        k = (k ^ (k >> 24)) * m & mask
-        h = (h * m & mask) ^ k
-    tail = key[len(key) // 4 * 4 :]
-    if tail:
-        h = (h ^ int.from_bytes(tail, "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return ((h ^ (h >> 15)) & 0x7FFFFFFF) % partitions

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from scoreline.errors import StateError
@@ -18,7 +18,7 @@ from scoreline.topics import declare_topics
 from scoreline_streams.changelog import FORMAT, pack, pack_position, restore
 from scoreline_streams.deduplicate import id_hash, pack_seen
 from scoreline_streams.state import State
-from tests.support import eventually
+from tests.support import eventually, log_end
 
 A, B, C = (id_hash(name) for name in (b"a", b"b", b"c"))
 RAW_ID = "raw-1"
@@ -55,14 +55,6 @@ def trim(settings: Settings, topic: str, first: int) -> None:
         future.result(30)
 
 
-def end_of(settings: Settings, topic: str) -> int:
-    consumer = Consumer(client_options(settings, group_id="tests"))
-    try:
-        return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
-    finally:
-        consumer.close()
-
-
 def left(folder: Path, changelog_next: int, entries: Entries) -> State:
     """A state as a stopped worker left it, opened again."""
     state = State(folder, "topic-1")
@@ -83,15 +75,15 @@ def restored(settings: Settings, topic: str, state: State) -> tuple[Sequence[byt
 def test_older_state_is_brought_up_to_the_end(settings: Settings, topic: str, folder: Path) -> None:
     """A copy of last week: what came since is added, what was taken back since is gone."""
     append(settings, topic, {A: SEEN}, {B: SEEN, A: None}, {C: SEEN})
-    assert restored(settings, topic, left(folder, 1, {A: SEEN})) == ([None, SEEN, SEEN], end_of(settings, topic))
+    assert restored(settings, topic, left(folder, 1, {A: SEEN})) == ([None, SEEN, SEEN], log_end(settings, topic))
 
 
 def test_state_that_is_up_to_date_reads_nothing(settings: Settings, topic: str, folder: Path) -> None:
     """The usual start: only the position is compared."""
     append(settings, topic, {B: SEEN})
-    state = left(folder, end_of(settings, topic), {A: SEEN})
+    state = left(folder, log_end(settings, topic), {A: SEEN})
     assert restore(settings, topic, 0, state, RAW_ID, lambda: False) == 0
-    assert restored(settings, topic, state) == ([SEEN, None, None], end_of(settings, topic))
+    assert restored(settings, topic, state) == ([SEEN, None, None], log_end(settings, topic))
 
 
 def test_state_older_than_the_changelog_is_rebuilt(
@@ -101,7 +93,7 @@ def test_state_older_than_the_changelog_is_rebuilt(
     append(settings, topic, {B: SEEN}, {A: None}, {C: SEEN})
     trim(settings, topic, 4)
     state = left(folder, 1, {A: SEEN, B: SEEN})
-    assert restored(settings, topic, state) == ([None, None, SEEN], end_of(settings, topic))
+    assert restored(settings, topic, state) == ([None, None, SEEN], log_end(settings, topic))
     assert f"read {topic}[0] up to 1, which now begins at 4" in caplog.text
 
 
@@ -109,7 +101,7 @@ def test_state_of_position_zero_is_older_too(settings: Settings, topic: str, fol
     """Killed after its very first batch, before anything was committed."""
     append(settings, topic, {A: None}, {C: SEEN})
     trim(settings, topic, 2)
-    assert restored(settings, topic, left(folder, 0, {A: SEEN})) == ([None, None, SEEN], end_of(settings, topic))
+    assert restored(settings, topic, left(folder, 0, {A: SEEN})) == ([None, None, SEEN], log_end(settings, topic))
 
 
 def test_new_state_begins_where_the_changelog_does(
@@ -120,7 +112,7 @@ def test_new_state_begins_where_the_changelog_does(
     trim(settings, topic, 2)
     with caplog.at_level(logging.WARNING):
         found = restored(settings, topic, State(folder, "topic-1"))
-    assert found == ([None, None, SEEN], end_of(settings, topic))
+    assert found == ([None, None, SEEN], log_end(settings, topic))
     assert caplog.text == ""
 
 
@@ -130,7 +122,7 @@ def test_state_that_has_read_more_than_there_is_is_rebuilt(
     """Kafka lost acknowledged records: the worker says so and goes on with what the changelog has."""
     append(settings, topic, {B: SEEN})
     state = left(folder, 1000, {A: SEEN, B: SEEN})
-    assert restored(settings, topic, state) == ([None, SEEN, None], end_of(settings, topic))
+    assert restored(settings, topic, state) == ([None, SEEN, None], log_end(settings, topic))
     assert "Kafka has lost records" in caplog.text
 
 
@@ -151,7 +143,7 @@ def test_restore_that_is_killed_goes_on_where_it_was(settings: Settings, topic: 
     shutil.copytree(folder, killed)
     state.close()
     again = State(killed, "topic-1")
-    assert 0 < again.changelog_next < end_of(settings, topic), again.changelog_next
+    assert 0 < again.changelog_next < log_end(settings, topic), again.changelog_next
     known = sum(seen is not None for seen in again.look_up(keys))
     read = restore(settings, topic, 0, again, RAW_ID, lambda: False)
     assert 0 < known < len(keys)

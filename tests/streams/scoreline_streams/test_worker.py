@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from scoreline.configs import ScoreConfig, encode_config
@@ -25,10 +25,10 @@ from scoreline.lookups import Lookup, encode_lookup
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.stores import ConfigStore
-from scoreline.topics import Topic, Topics, declare_groups, declare_topics
+from scoreline.topics import Topics, declare_groups, declare_topics
 from scoreline_streams.partition import CRASHED
 from tests.payloads import invalid_payloads, valid_payloads
-from tests.support import DEADLINE_S, Running, environment, eventually, headers_of, lag, produce, read_topic
+from tests.support import DEADLINE_S, Running, environment, eventually, headers_of, lag, log_end, produce, read_topic
 
 
 @pytest.fixture
@@ -51,16 +51,6 @@ def score(score_id: str, **fields: Any) -> tuple[bytes, bytes]:
 def await_processed(settings: Settings, topics: Topics) -> None:
     group = declare_groups(settings).worker
     eventually(lambda: lag(settings, group, topics.raw.name) == 0, "worker has read all of raw")
-
-
-def end_of(settings: Settings, topic: Topic) -> int:
-    """Offsets that the topic has given out, whether their transactions are open or not."""
-    consumer = Consumer(client_options(settings, group_id="tests", isolation_level="read_uncommitted"))
-    try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        return sum(consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions)
-    finally:
-        consumer.close()
 
 
 def enriched_ids(settings: Settings, topics: Topics) -> list[str]:
@@ -315,7 +305,10 @@ def test_worker_frozen_past_its_session_is_fenced_when_it_wakes(
     second = settings.model_copy(update=quick | {"state_dir": tmp_path / "two", "batch_events_max": 4000})
     produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(20_000)))
     with Running(first, tmp_path, "worker", name="one") as one:
-        eventually(lambda: end_of(settings, topics.enriched) > 1000, "the first worker is under way")
+        eventually(
+            lambda: log_end(settings, topics.enriched.name, topics.enriched.partitions) > 1000,
+            "the first worker is under way",
+        )
         one.process.send_signal(signal.SIGSTOP)
         with Running(second, tmp_path, "worker", name="two") as two:
             # until it has fenced the frozen one, the group's offsets may be in an open transaction
