@@ -45,7 +45,7 @@ class ScoreConfig(BaseModel):
     """Whose config it is."""
     name: Name
     """The one score name this config is for."""
-    data_type: DataType
+    data_type: DataType = Field(strict=False)
     """How the scores' values are read."""
     min: FiniteNumber | None = None
     """Lower bound of a NUMERIC value, inclusive."""

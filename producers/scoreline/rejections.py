@@ -64,12 +64,14 @@ class Rejection:
 
     reason: Reason
     detail: str
-    """One sentence: what was found and what was expected; cut to `DETAIL_CHARS_MAX`."""
+    """One printable line: what was found and what was expected; cut to `DETAIL_CHARS_MAX`."""
     stage: Stage = Stage.VALIDATE
 
     def __post_init__(self) -> None:
-        if len(self.detail) > DETAIL_CHARS_MAX:
-            object.__setattr__(self, "detail", self.detail[: DETAIL_CHARS_MAX - 1] + "…")
+        if len(self.detail) > DETAIL_CHARS_MAX or not self.detail.isprintable():
+            detail = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.detail[: DETAIL_CHARS_MAX + 1])
+            cut = detail if len(detail) <= DETAIL_CHARS_MAX else detail[: DETAIL_CHARS_MAX - 1] + "…"
+            object.__setattr__(self, "detail", cut)
 
 
 _FOUND_CHARS_MAX = 80

@@ -83,11 +83,12 @@ def remedy_of(reason: str) -> str:
 
 
 _FIELD = (
-    re.compile(r"'(?P<field>(?:[^'\\]|\\.)+)': not a field"),
+    # as `found` writes it: in either quotes, and cut where it is long
+    re.compile(r"['\"](?P<field>.*?)['\"…]: not a field of the contract"),
     re.compile(r"one of (?P<field>trace_id, session_id or dataset_run_id) "),
     re.compile(r"config .* expects (?P<field>name|data_type) "),
     re.compile(r"(?P<field>config) .* is archived"),
-    re.compile(r"(?P<field>(?:metadata|evaluator)\..{1,120}?): "),
+    re.compile(r"(?P<field>(?:metadata|evaluator)\..*?)(?:: |…$)"),
     re.compile(r"(?P<field>[a-z_]+): "),
 )
 

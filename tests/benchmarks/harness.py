@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,26 @@ def say(text: str) -> None:
 @contextmanager
 def broker(data_dir: Path, partitions: int) -> Iterator[Settings]:
     """A Kafka broker in an emptied folder, for as long as the context lasts; settings without topics."""
+    with local_stack(data_dir, ("kafka",), {"SCORELINE_PARTITIONS": str(partitions)}):
+        yield load_settings()
+
+
+@contextmanager
+def local_stack(data_dir: Path, parts: tuple[str, ...], environment: Mapping[str, str]) -> Iterator[stack.Endpoints]:
+    """Parts of the local stack in an emptied folder, for as long as the context lasts.
+
+    They, and `load_settings`, have the settings of `environment` and no others.
+    """
     for name in [name for name in os.environ if name.startswith("SCORELINE_")]:
         del os.environ[name]
+    os.environ.update(environment)
     stack.down(data_dir, lambda _: None)
     stack.fresh(data_dir)
     try:
-        local = LocalSettings(data_dir=data_dir, kafka_port=0, kafka_jvm=JVM)
-        endpoints = stack.up(local, parts=("kafka",), tell=say)
-        yield load_settings(kafka=endpoints.kafka, partitions=partitions)
+        local = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, kafka_jvm=JVM)
+        endpoints = stack.up(local, parts=parts, tell=say)
+        os.environ.update(endpoints.environment)
+        yield endpoints
     finally:
         stack.down(data_dir, say)
         stack.fresh(data_dir)

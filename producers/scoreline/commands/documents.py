@@ -37,7 +37,7 @@ class Document(NamedTuple):
 
 
 def read_documents(text: str, name: str) -> list[Document]:
-    """The objects of a file: each document of a YAML stream, or of JSON, is one object or a list of them.
+    """The objects of a file: each document of a YAML stream, of JSON, or of JSON lines, is one object or a list.
 
     `name` is the file's, for messages. Raises MalformedRecord.
     """
@@ -66,15 +66,23 @@ def _document(where: str, content: Any) -> Document:
 
 
 def _parse_json(text: str, name: str) -> list[tuple[int, Any]] | None:
-    """The one document of a JSON text; None when it may be YAML."""
-    if text.lstrip()[:1] not in ("[", "{") and not name.endswith(".json"):
+    """Line and content of the one document of a JSON text, or of every line of JSON lines; None when it may be YAML."""
+    if text.lstrip()[:1] not in ("[", "{") and not name.endswith((".json", ".jsonl", ".ndjson")):
         return None
     try:
         return [(1, decode_json(text))]
     except (ValueError, RecursionError) as error:
         if name.endswith(".json"):
             raise MalformedRecord(f"{name} is not JSON: {error}") from error
-        return None
+    documents: list[tuple[int, Any]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            documents += [(number, decode_json(line))] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            if name.endswith((".jsonl", ".ndjson")):
+                raise MalformedRecord(f"{name}, line {number} is not JSON: {error}") from error
+            return None
+    return documents
 
 
 def _parse_yaml(text: str, name: str) -> Iterator[tuple[int, Any]]:

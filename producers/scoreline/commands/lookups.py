@@ -50,7 +50,8 @@ def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json:
     Parameters
     ----------
     files
-        YAML documents, or a JSON object or array; - is stdin. Lookups without a project belong to SCORELINE_PROJECT.
+        YAML documents, a JSON object or array, or JSON lines; - is stdin. Lookups without a project
+        belong to SCORELINE_PROJECT.
     dry_run
         Only say what would be created, updated, deleted and left unchanged.
     prune

@@ -14,10 +14,12 @@ from scoreline.client import prepare
 from scoreline.errors import InvalidScore
 from scoreline.events import ScoreEvent
 from scoreline.rejections import DETAIL_CHARS_MAX, Rejection
+from scoreline.remedies import NO_REMEDY, field_of, remedy_of
 from scoreline.topics import record_key
 from scoreline.validation import check
 from tests.hostile import FIELDS, hostile_records
 from tests.payloads import RECEIVED_MS
+from tests.producers.scoreline.test_remedies import WHOLE_RECORD
 
 RECORDS = 30_000
 """For each of four seeds."""
@@ -82,7 +84,7 @@ def wrongs(fields: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_hostile_record_is_taken_only_when_it_keeps_every_rule(seed: int) -> None:
-    """No input raises; a taken one is strict JSON that keeps the contract; a rejection says why in a bounded text."""
+    """No input raises; a taken one is strict JSON that keeps the contract; a rejection names field and remedy."""
     taken = rejected = 0
     for value in hostile_records(seed, RECORDS):
         fields = strict_object(value)
@@ -91,6 +93,10 @@ def test_hostile_record_is_taken_only_when_it_keeps_every_rule(seed: int) -> Non
         if isinstance(verdict, Rejection):
             rejected += 1
             assert 0 < len(verdict.detail) <= DETAIL_CHARS_MAX, value
+            assert verdict.detail.isprintable(), value
+            field = field_of(verdict.reason, verdict.detail)
+            assert (field is None) is (verdict.reason in WHOLE_RECORD), (verdict, value)
+            assert remedy_of(verdict.reason) != NO_REMEDY
             continue
         taken += 1
         assert isinstance(verdict, ScoreEvent)

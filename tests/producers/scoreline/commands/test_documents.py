@@ -28,6 +28,8 @@ def fields(text: str, name: str = "f.yaml") -> list[dict[str, Any]]:
         ('{"id": "a", "text": "\\ud83d\\ude00\\/"}', [{"id": "a", "text": "😀/"}]),
         ('[{"id": "a"}, {"id": "b"}]', [{"id": "a"}, {"id": "b"}]),
         ("{id: a}", [{"id": "a"}]),
+        ('{"id": "a"}\n\n{"id": "b"}\n', [{"id": "a"}, {"id": "b"}]),
+        ('{"id": "a"}\n---\n{"id": "b"}\n', [{"id": "a"}, {"id": "b"}]),
     ],
 )
 def test_documents_are_read(text: str, expected: list[dict[str, Any]]) -> None:
@@ -82,6 +84,8 @@ def test_json_file_is_json() -> None:
     """Not YAML by another name."""
     with pytest.raises(MalformedRecord, match=r"f\.json is not JSON"):
         fields("{id: a}", "f.json")
+    with pytest.raises(MalformedRecord, match=r"f\.jsonl, line 2 is not JSON"):
+        fields('{"id": "a"}\n{id: b}\n', "f.jsonl")
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
