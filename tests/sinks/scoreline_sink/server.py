@@ -24,17 +24,23 @@ def answers(clickhouse: ClickHouse) -> bool:
         return False
 
 
+def server_pid(stack: Stack) -> int | None:
+    """The server of the stack, None while the supervisor starts it; for a moment also one that has just ended."""
+    return next(p.pid for p in local.status(stack.data_dir).processes if p.name == "clickhouse")
+
+
 def clickhouse_process(stack: Stack) -> psutil.Process:
     """The running server of the stack."""
-    (found,) = [p for p in local.status(stack.data_dir).processes if p.name == "clickhouse"]
-    return psutil.Process(found.pid)
+    pid = server_pid(stack)
+    assert pid is not None
+    return psutil.Process(pid)
 
 
 def restart(stack: Stack, clickhouse: ClickHouse) -> None:
     """Kill the server and return when the supervisor has brought it back."""
     killed = clickhouse_process(stack)
     killed.kill()
-    eventually(lambda: not killed.is_running() and clickhouse_process(stack) != killed, "the server is back")
+    eventually(lambda: server_pid(stack) not in (None, killed.pid), "the server is back")
     eventually(lambda: answers(clickhouse), "the server answers")
 
 
