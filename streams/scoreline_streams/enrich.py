@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -22,7 +23,7 @@ def enrich(
     `joined` is what the lookups know of the event, `received_ms` the raw record's Kafka timestamp, `partition` and
     `offset` its place in `scores.raw`.
     """
-    received_at = datetime.fromtimestamp(received_ms / 1000, UTC)
+    received_at = _time_of(received_ms)
     timestamp = event.timestamp
     if timestamp is None:
         timestamp = received_at
@@ -30,45 +31,34 @@ def enrich(
         timestamp = timestamp.astimezone(UTC)
     delay_s = (received_at - timestamp).total_seconds()
     evaluator = event.evaluator
-    return orjson.dumps(
-        {
-            "score_id": event.score_id,
-            "project": event.project,
-            "name": event.name,
-            "status": event.status,
-            "error": event.error,
-            "data_type": judged.data_type,
-            "value": judged.value,
-            "label": judged.label,
-            "normalized": judged.normalized,
-            "config_id": event.config_id,
-            "config_version": judged.config_version,
-            "target": target_of(event),
-            "trace_id": event.trace_id,
-            "observation_id": event.observation_id,
-            "session_id": event.session_id,
-            "dataset_run_id": event.dataset_run_id,
-            "comment": event.comment,
-            "metadata": event.metadata or {},
-            "lookups": joined,
-            "timestamp": timestamp,
-            "source": event.source,
-            "evaluator_name": None if evaluator is None else evaluator.name,
-            "evaluator_version": None if evaluator is None else evaluator.version,
-            "evaluator_model": None if evaluator is None else evaluator.model,
-            "author": event.author,
-            "service": event.service,
-            "environment": event.environment,
-            "release": event.release,
-            "schema_version": event.schema_version,
-            "received_at": received_at,
-            "delay_s": delay_s,
-            "late": delay_s > LATE_AFTER_S,
-            "raw_partition": partition,
-            "raw_offset": offset,
-        },
-        option=_OPTIONS,
-    )
+    # what an event has and what an enriched score has under the same name are merged: half the cost of naming each
+    fields = event.__dict__ | {
+        "data_type": judged.data_type,
+        "value": judged.value,
+        "label": judged.label,
+        "normalized": judged.normalized,
+        "config_version": judged.config_version,
+        "target": target_of(event),
+        "metadata": event.metadata or {},
+        "lookups": joined,
+        "timestamp": timestamp,
+        "evaluator_name": None if evaluator is None else evaluator.name,
+        "evaluator_version": None if evaluator is None else evaluator.version,
+        "evaluator_model": None if evaluator is None else evaluator.model,
+        "received_at": received_at,
+        "delay_s": delay_s,
+        "late": delay_s > LATE_AFTER_S,
+        "raw_partition": partition,
+        "raw_offset": offset,
+    }
+    del fields["evaluator"]
+    return orjson.dumps(fields, option=_OPTIONS)
+
+
+@lru_cache(1024)
+def _time_of(unix_ms: int) -> datetime:
+    """The broker gives all records that one producer sent together the same time."""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
 def target_of(event: ScoreEvent) -> Target:
