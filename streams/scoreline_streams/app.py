@@ -22,11 +22,11 @@ from faust.types import TP
 
 from scoreline.configs import decode_config
 from scoreline.errors import ScorelineError
+from scoreline.followed import Followed
 from scoreline.kafka import await_broker, require_topics, topic_id
 from scoreline.lookups import decode_lookup
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
-from scoreline_streams.followed import Followed
 from scoreline_streams.partition import Context, Counts, Partition, die
 from scoreline_streams.transport import BatchApp
 

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from scoreline.configs import ScoreConfig
 from scoreline.errors import ScorelineError, StateError
+from scoreline.followed import Followed
 from scoreline.kafka import error_of
 from scoreline.lookups import Lookup
 from scoreline.settings import Settings
@@ -27,7 +28,6 @@ from scoreline.topics import Topics
 from scoreline_streams.batch import Outcome, RawRecord, config_keys, judge_all, read, settle
 from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
-from scoreline_streams.followed import Followed
 from scoreline_streams.state import State
 from scoreline_streams.transactions import Transactions
 

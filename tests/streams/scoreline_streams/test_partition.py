@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Producer
 
 from scoreline.configs import decode_config
+from scoreline.followed import Followed
 from scoreline.kafka import client_options, ensure_topics, topic_id
 from scoreline.lookups import decode_lookup
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams import partition as module
-from scoreline_streams.followed import Followed
 from scoreline_streams.partition import Context, Partition
 from tests.support import produce
 

@@ -10,14 +10,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from scoreline import followed as module
 from scoreline.configs import ScoreConfig, decode_config, encode_config
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.events import DataType
+from scoreline.followed import Followed
 from scoreline.kafka import client_options, ensure_topics
 from scoreline.settings import Settings
 from scoreline.topics import Topics, declare_topics
-from scoreline_streams import followed as module
-from scoreline_streams.followed import Followed
 from tests.support import eventually, produce
 
 

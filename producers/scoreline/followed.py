@@ -1,4 +1,4 @@
-"""A compacted topic in memory: a plain consumer that follows it from its beginning (score configs, lookups).
+"""A compacted topic in memory: a plain consumer that follows it from its beginning (score configs, lookups, keys).
 
 Not a Faust GlobalTable: its recovery never ends at one undecodable record, and it needs a changelog topic of its own.
 """
