@@ -12,6 +12,7 @@ from scoreline.errors import ScorelineError
 FAILED, USAGE = 1, 2
 
 EXTRAS = {
+    "scoreline_gateway": "gateway",
     "scoreline_local": "local",
     "scoreline_streams": "streams",
     "scoreline_sink": "sinks",
@@ -29,6 +30,7 @@ COMMANDS = {
     "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
     "configs": ("scoreline.commands.configs:app", "Score configs: put, list, history, archive, YAML for git."),
     "lookups": ("scoreline.commands.lookups:app", "Lookups: what is known of a service, a model, a judge."),
+    "keys": ("scoreline.commands.keys:app", "API keys of the gateway: create, list, revoke."),
     "dlq": ("scoreline_sink.dlq.cli:app", "See why scores were rejected; mend, replay or discard them."),
     "reconcile": (
         "scoreline_sink.reconcile.cli:reconcile",
@@ -36,6 +38,7 @@ COMMANDS = {
     ),
     "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
     "migrate": ("scoreline_sink.cli:migrate", "Create or update the tables in ClickHouse."),
+    "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
     "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),
     "sink": ("scoreline_sink.cli:sink", "Run the sink: enriched and rejected scores into ClickHouse."),
 }

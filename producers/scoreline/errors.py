@@ -11,6 +11,7 @@
     │   ├── StateError               a state directory or changelog contradicts the topic
     │   ├── PlanError                a sink plan cannot be replayed as it was written
     │   ├── ConflictingOwner         another process took over this partition, producer or plan
+    │   ├── RequestRefused           the gateway does not take an HTTP request; carries the status to answer with
     │   ├── QueryError               a question that cannot be asked; the message lists what can
     │   └── StackError               the local stack cannot start; the message names the port or file
     └── RetryableError               the same call can succeed later
@@ -84,6 +85,17 @@ class ConflictingOwner(PermanentError):
 
 class QueryError(PermanentError):
     """A question that cannot be asked; the message lists what can."""
+
+
+class RequestRefused(PermanentError):
+    """The gateway does not take an HTTP request: the client has to change it, or to wait `retry_after_s`."""
+
+    def __init__(
+        self, status: int, code: str, message: str, remedy: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.remedy = status, code, message, remedy
+        self.retry_after_s = retry_after_s
 
 
 class StackError(PermanentError):

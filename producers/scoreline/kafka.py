@@ -37,7 +37,7 @@ def client_options(settings: Settings, **own: str | int | float | bool) -> Optio
     }
 
 
-def raw_producer_options(settings: Settings, **own: str | int | float | bool) -> Options:
+def raw_producer_options(settings: Settings, *, linger_ms: int = 20, **own: str | int | float | bool) -> Options:
     """`client_options` of whatever writes to the raw topic: idempotent, acknowledged by all, and of one partitioner,
     so that an id stays in its partition whoever sends it."""
     return client_options(
@@ -46,7 +46,7 @@ def raw_producer_options(settings: Settings, **own: str | int | float | bool) ->
         enable_idempotence=True,
         partitioner="murmur2",
         compression_type="lz4",
-        linger_ms=20,
+        linger_ms=linger_ms,
         message_max_bytes=RAW_BYTES_MAX,
         **own,
     )

@@ -101,3 +101,8 @@ def field_of(reason: str, detail: str) -> str | None:
     if match is None:
         return None
     return "config_id" if match["field"] == "config" else match["field"]
+
+
+def sender_remedy_of(reason: str) -> str:
+    """What the sender of a score can do about its rejection, before there is a letter to replay."""
+    return remedy_of(reason).partition(". ")[0].rstrip(".") + "."

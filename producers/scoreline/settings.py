@@ -99,6 +99,36 @@ class Settings(BaseSettings):
     refused_rows_max: int = Field(100, ge=1, le=1000)
     """Records of one insert that the sink takes out as dead letters; more stop it: then the tables are wrong."""
 
+    gateway_host: str = Field("127.0.0.1", min_length=1)
+    """Address the gateway listens on; 0.0.0.0 for every interface."""
+    gateway_port: int = Field(8080, ge=0, le=65535)
+    gateway_ack_s: float = Field(10.0, gt=0, le=300)
+    """How long a request waits for the broker's acknowledgement before it is answered 503."""
+    gateway_requests_max: int = Field(1000, ge=1, le=100_000)
+    """Requests that are worked on at once, and twice as many connections; more are answered 503."""
+    gateway_buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
+    """Bytes of all requests that are worked on, and as many of records that wait for the broker; more: 503."""
+    gateway_body_bytes_max: int = Field(8 << 20, ge=1024, le=1 << 30)
+    """Longest body on the wire; of NDJSON, the longest line."""
+    gateway_inflated_bytes_max: int = Field(32 << 20, ge=1024, le=1 << 30)
+    """Longest body after decompression."""
+    gateway_stream_bytes_max: int = Field(1 << 30, ge=1024)
+    """Longest NDJSON body, after decompression."""
+    gateway_items_max: int = Field(10_000, ge=1, le=1_000_000)
+    """Scores of one array."""
+    gateway_stream_items_max: int = Field(100_000, ge=1, le=10_000_000)
+    """Scores of one NDJSON body."""
+    gateway_depth_max: int = Field(64, ge=2, le=200)
+    """How deep arrays and objects of a JSON body may be nested."""
+    gateway_rate: float | None = Field(None, gt=0)
+    """Scores a second that one key may send where it has no rate of its own; not set: any number."""
+    gateway_header_s: Seconds = 10.0
+    """How long a client may take to send the head of a request, or to begin the next one."""
+    gateway_body_s: Seconds = 10.0
+    """How long a client may fall behind 16 KiB a second while it sends a body."""
+    gateway_drain_s: Seconds = 20.0
+    """How long requests may take to end after SIGTERM."""
+
     ready_file: Path | None = None
     """A file that exists while this process is ready: made when it can work, removed when it cannot."""
 

@@ -1,4 +1,4 @@
-"""Score configs and lookups in Kafka, to read and to change: what `scoreline configs` and `scoreline lookups` use.
+"""Score configs, lookups and API keys in Kafka: what `scoreline configs`, `lookups` and `keys` read and change.
 
     store = ConfigStore()
     store.put([ScoreConfig(id="acc", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=1.0)])
@@ -19,6 +19,7 @@ from scoreline.changes import Change, Records, Writes
 from scoreline.compacted import change_records, read_records
 from scoreline.configs import Catalog, ConfigVersion, ScoreConfig, plan_changes, writes_of
 from scoreline.errors import QueryError
+from scoreline.keys import ApiKey, encode_key, read_keys, writes_of_revocation
 from scoreline.lookups import Lookup, LookupField, lookup_key, plan_lookups, read_lookups, writes_of_lookups
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_topics, record_key
@@ -148,6 +149,31 @@ class LookupStore:
             return writes_of_lookups([change]), change
 
         return change_records(self._settings, self._topic, writes)
+
+
+class KeyStore:
+    """The API keys of a cluster's gateways; errors as in `ConfigStore`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        self._topic = declare_topics(self._settings).keys.name
+
+    def all(self, project: str | None = None) -> list[ApiKey]:
+        """Every key that is not revoked, the oldest first; of all projects if none is given."""
+        keys, faults = read_keys(read_records(self._settings, self._topic))
+        _report(self._topic, faults)
+        chosen = [entry for entry in keys.values() if project in (None, entry.project)]
+        return sorted(chosen, key=lambda entry: (entry.created_at, entry.public_key))
+
+    def add(self, entry: ApiKey) -> None:
+        """Store a key; gateways take it within a second."""
+        change_records(self._settings, self._topic, lambda _: ({entry.key: encode_key(entry)}, None))
+
+    def revoke(self, public_key: str) -> ApiKey:
+        """Forget a key; gateways refuse it within a second. Raises QueryError when there is none."""
+        return change_records(
+            self._settings, self._topic, lambda records: writes_of_revocation(read_keys(records)[0], public_key)
+        )
 
 
 _NAMES_MAX = 10

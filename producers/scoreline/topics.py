@@ -41,10 +41,11 @@ class Topics:
     rejected: Topic
     configs: Topic
     lookups: Topic
+    keys: Topic
     changelog: Topic
 
     def all(self) -> tuple[Topic, ...]:
-        return self.raw, self.enriched, self.rejected, self.configs, self.lookups, self.changelog
+        return self.raw, self.enriched, self.rejected, self.configs, self.lookups, self.keys, self.changelog
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,15 @@ def declare_topics(settings: Settings) -> Topics:
             "What is known of a field's value, joined to the scores that carry it.",
             ("scoreline lookups",),
             ("worker",),
+            cleanup_policy="compact",
+        ),
+        keys=topic(
+            "scores.keys",
+            "<public_key>",
+            1,
+            "API keys of the gateway: project, scopes, and a hash of the secret.",
+            ("scoreline keys",),
+            ("gateway",),
             cleanup_policy="compact",
         ),
         changelog=topic(
