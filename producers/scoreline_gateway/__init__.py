@@ -1,1 +1,1 @@
-"""HTTP intake: scores from any language, and from SDKs that teams already use, to `scores.raw`."""
+"""The gateway: scores over HTTP, checked as everywhere, acknowledged when the broker has them."""

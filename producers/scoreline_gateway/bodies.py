@@ -1,0 +1,159 @@
+"""A request's body, bounded: in bytes on the wire and inflated, in time, in depth, and in all requests together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, NoReturn, cast
+
+import orjson
+from fastapi import Request
+
+from scoreline.errors import RequestRefused
+from scoreline_gateway.inflating import inflater
+from scoreline_gateway.limits import Held, Limits
+
+RATE_MIN = 16 * 1024
+"""Bytes a second below which a client falls behind."""
+BATCH_LINES_MAX = 1000
+BATCH_BYTES_MAX = 512 * 1024
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The whole body, inflated.
+
+    Raises RequestRefused: 413 above `body_bytes_max` or `inflated_bytes_max`, 415 and 400 for an encoding that is not
+    taken or broken, 408 when the client is too slow, 503 when there is no room for it now.
+    """
+    pieces = [piece async for piece in _pieces(request, limits, limits.body_bytes_max, limits.inflated_bytes_max)]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def read_lines(request: Request, limits: Limits) -> AsyncIterator[list[bytes]]:
+    """The body's lines in batches of bounded size, while it arrives; without line ends and without empty lines.
+
+    A batch is let go when the next one is asked for. Raises RequestRefused as `read_body`, by `stream_bytes_max`; 413
+    for a line above `body_bytes_max`.
+    """
+    held = _held(request)
+    rest: list[bytes] = []
+    rest_bytes = 0
+    lines: list[bytes] = []
+    lines_bytes = 0
+    async for piece in _pieces(request, limits, limits.stream_bytes_max, limits.stream_bytes_max):
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        rest_bytes += len(first)
+        if rest_bytes > limits.body_bytes_max:
+            _refuse_size("a line", limits.body_bytes_max, "SCORELINE_GATEWAY_BODY_BYTES_MAX")
+        if not others:
+            continue
+        whole, rest, rest_bytes = b"".join(rest), [others[-1]], len(others[-1])
+        for line in (whole, *others[:-1]):
+            if line and not line.isspace():
+                lines.append(line)
+                lines_bytes += len(line)
+            if len(lines) >= BATCH_LINES_MAX or lines_bytes >= BATCH_BYTES_MAX:
+                yield lines
+                lines, lines_bytes = [], 0
+        held.keep(rest_bytes + lines_bytes)
+    last = b"".join(rest)
+    if last and not last.isspace():
+        lines.append(last)
+    if lines:
+        yield lines
+
+
+def parse_json(body: bytes, limits: Limits) -> Any:
+    """The JSON value of a body. Raises RequestRefused: 400 when it is none, or nested deeper than `depth_max`."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed(str(error)) from error
+    if body.count(b"[") + body.count(b"{") > limits.depth_max:
+        _check_depth(value, limits.depth_max)
+    return value
+
+
+def malformed(message: str) -> RequestRefused:
+    """The answer to a body that is no JSON."""
+    return RequestRefused(400, "malformed_json", f"the body is no JSON: {message}", "Write it with a JSON library.")
+
+
+def _check_depth(value: Any, depth_max: int) -> None:
+    level, depth = [value], 0
+    while level:
+        level = [item for outer in level for item in _items(outer)]
+        depth += 1
+        if depth > depth_max:
+            raise RequestRefused(
+                400,
+                "too_deep",
+                f"the body is nested deeper than {depth_max}",
+                "Flatten it; SCORELINE_GATEWAY_DEPTH_MAX.",
+            )
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()
+
+
+async def _pieces(request: Request, limits: Limits, wire_max: int, inflated_max: int) -> AsyncIterator[bytes]:
+    """The body as it arrives and is inflated, no piece empty."""
+    held = _held(request)
+    headers = request.headers
+    inflate = inflater(headers.get("content-encoding", ""))
+    declared = headers.get("content-length")
+    if declared is not None and declared.isdecimal() and int(declared) > wire_max:
+        _refuse_size("the body", wire_max, _setting(limits, wire_max))
+    received = inflated = 0
+    deadline = time.monotonic() + limits.body_s
+    more = True
+    while more:
+        message = await _receive(request, deadline + received / RATE_MIN)
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(400, "disconnected", "the client went away before its body was complete")
+        data, more = message.get("body", b""), message.get("more_body", False)
+        received += len(data)
+        if received > wire_max:
+            _refuse_size("the body", wire_max, _setting(limits, wire_max))
+        for piece in inflate.feed(data) if data else ():
+            inflated += len(piece)
+            if inflated > inflated_max:
+                _refuse_size("the body, decompressed,", inflated_max, _setting(limits, inflated_max))
+            held.take(len(piece))
+            yield piece
+    inflate.end()
+
+
+async def _receive(request: Request, deadline: float) -> Any:
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            return await request.receive()
+    except TimeoutError:
+        raise RequestRefused(
+            408,
+            "too_slow",
+            f"the body comes slower than {RATE_MIN} bytes a second",
+            "Send it faster, compressed, or in smaller requests; SCORELINE_GATEWAY_BODY_S.",
+        ) from None
+
+
+def _held(request: Request) -> Held:
+    return request.scope["held"]
+
+
+def _setting(limits: Limits, bound: int) -> str:
+    if bound == limits.stream_bytes_max:
+        return "SCORELINE_GATEWAY_STREAM_BYTES_MAX"
+    names = {limits.body_bytes_max: "BODY", limits.inflated_bytes_max: "INFLATED"}
+    return f"SCORELINE_GATEWAY_{names[bound]}_BYTES_MAX"
+
+
+def _refuse_size(what: str, bound: int, setting: str) -> NoReturn:
+    raise RequestRefused(
+        413, "body_too_large", f"{what} is longer than {bound} bytes", f"Send less at once, or NDJSON; {setting}."
+    )

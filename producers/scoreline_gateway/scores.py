@@ -1,0 +1,121 @@
+"""`POST /v1/scores`: one score, an array of them, or a stream of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+
+from scoreline.errors import RequestRefused, RetryableError
+from scoreline.keys import Scope
+from scoreline_gateway.answers import error_response, json_response, rejection_fields, rejection_response, unavailable
+from scoreline_gateway.auth import Caller, authorize
+from scoreline_gateway.bodies import malformed, read_body, read_lines
+from scoreline_gateway.intake import Intake, Outcome
+from scoreline_gateway.limits import Limits
+from scoreline_gateway.reading import Item, ids_of, is_array, random_ids, read_item, split_array
+
+router = APIRouter()
+
+NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+JSON = frozenset({"", "application/json", "text/json", "application/x-www-form-urlencoded"})
+"""`application/x-www-form-urlencoded` is what curl says of any body where it is not told."""
+IDEMPOTENCY_KEY_MAX = 255
+
+
+@router.post("/v1/scores")
+async def create_scores(request: Request, caller: Annotated[Caller, Depends(authorize(Scope.WRITE))]) -> Response:
+    """Take scores and answer when the broker has them."""
+    intake: Intake = request.app.state.intake
+    limits: Limits = request.app.state.limits
+    new_id = _ids(request, caller.project)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type in NDJSON:
+        return await _take_lines(request, caller, intake, limits, new_id)
+    if content_type not in JSON and not content_type.endswith("+json"):
+        raise RequestRefused(
+            415,
+            "unsupported_media_type",
+            f"Content-Type {content_type[:80]!r} is not taken",
+            "Send application/json, or application/x-ndjson for a score on each line.",
+        )
+    body = await read_body(request, limits)
+    if is_array(body):
+        return await _take_array(body, caller, intake, limits, new_id)
+    [outcome] = await intake.accept_texts(caller.project, [read_item(body)], new_id)
+    if outcome.rejection is not None:
+        return rejection_response(outcome.rejection, outcome.score_id)
+    return json_response({"score_id": outcome.score_id, "status": "accepted"}, 202)
+
+
+async def _take_array(
+    body: bytes, caller: Caller, intake: Intake, limits: Limits, new_id: Callable[[], str]
+) -> Response:
+    try:
+        outcomes = await intake.accept_texts(caller.project, _bounded(split_array(body), limits.items_max), new_id)
+    except ValueError as error:
+        raise malformed(str(error)) from error
+    caller.spend(len(outcomes) - 1)
+    return _answer(len(outcomes), [_result(outcome) for outcome in outcomes], _rejected(outcomes))
+
+
+async def _take_lines(
+    request: Request, caller: Caller, intake: Intake, limits: Limits, new_id: Callable[[], str]
+) -> Response:
+    """Each batch of lines is acknowledged before the next one is read."""
+    total = rejected = 0
+    results: list[bytes] = []
+    async for lines in read_lines(request, limits):
+        if total + len(lines) > limits.stream_items_max:
+            too_many = _too_many(limits.stream_items_max, "SCORELINE_GATEWAY_STREAM_ITEMS_MAX")
+            return error_response(too_many, acknowledged=total - rejected)
+        try:
+            outcomes = await intake.accept_texts(caller.project, map(read_item, lines), new_id)
+        except RetryableError as error:
+            return error_response(unavailable(error), acknowledged=total - rejected)
+        caller.spend(len(outcomes))
+        total += len(outcomes)
+        rejected += _rejected(outcomes)
+        results.append(b",".join(orjson.dumps(_result(outcome)) for outcome in outcomes))
+    return _answer(total, orjson.Fragment(b"[%b]" % b",".join(results)), rejected)
+
+
+def _ids(request: Request, project: str) -> Callable[[], str]:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return random_ids()
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
+        raise RequestRefused(
+            400, "bad_idempotency_key", f"Idempotency-Key has {len(key)} characters", f"Use 1–{IDEMPOTENCY_KEY_MAX}."
+        )
+    return ids_of(key, project)
+
+
+def _bounded(items: Iterator[Item], items_max: int) -> Iterator[Item]:
+    for number, item in enumerate(items, 1):
+        if number > items_max:
+            raise _too_many(items_max, "SCORELINE_GATEWAY_ITEMS_MAX")
+        yield item
+
+
+def _too_many(items_max: int, setting: str) -> RequestRefused:
+    return RequestRefused(
+        413, "too_many_items", f"more than {items_max} scores in one request", f"Send them in parts; {setting}."
+    )
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    if outcome.rejection is None:
+        return {"score_id": outcome.score_id, "status": "accepted"}
+    return {"score_id": outcome.score_id, "status": "rejected", **rejection_fields(outcome.rejection)}
+
+
+def _rejected(outcomes: list[Outcome]) -> int:
+    return sum(outcome.rejection is not None for outcome in outcomes)
+
+
+def _answer(total: int, results: Any, rejected: int) -> Response:
+    body = {"accepted": total - rejected, "rejected": rejected, "results": results}
+    return json_response(body, 207 if rejected else 202)

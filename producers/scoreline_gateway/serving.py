@@ -1,0 +1,187 @@
+"""The gateway as a process: uvicorn with bounds on connections, heads and slow readers, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from scoreline.errors import RequestRefused, ScorelineError
+from scoreline.settings import Settings
+from scoreline_gateway.answers import error_response
+from scoreline_gateway.app import create_app
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES_MAX = 64 * 1024
+"""Longest request line and headers together."""
+GC_THRESHOLD = 100_000
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then end what was begun; call it from the main thread.
+
+    Raises TopicError when a topic is missing, and whatever else ends the gateway.
+    """
+    app = create_app(settings)
+    server = _Server(settings, app)
+    ready_file = settings.ready_file
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    try:
+        server.run()
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+    failure: ScorelineError | None = app.state.failure
+    if failure is not None:
+        raise failure
+
+
+class _Server(uvicorn.Server):
+    """Ends with the gateway, and with status 0 when it was asked to."""
+
+    def __init__(self, settings: Settings, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.gateway_host,
+                port=settings.gateway_port,
+                http=_protocol(settings),
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=max(1, round(settings.gateway_header_s)),
+                timeout_graceful_shutdown=max(1, round(settings.gateway_drain_s)),
+            )
+        )
+        self._app, self._ready_file = app, settings.ready_file
+        self._told = False
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn's own ends the process by the signal it caught, once all is done."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look ten times a second whether the gateway is ready, or cannot go on."""
+        if not self._told and self._app.state.keys is not None:
+            self._told = True
+            if self._ready_file is not None:
+                self._ready_file.touch()
+        return await super().on_tick(counter) or self._app.state.failure is not None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connection, finish what was begun."""
+        log.info("draining")
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
+        await super().shutdown(sockets)
+
+
+def _protocol(settings: Settings) -> type[asyncio.Protocol]:
+    """uvicorn's protocol with the bounds it lacks."""
+    header_s, stall_s = settings.gateway_header_s, settings.gateway_body_s
+    connections_max = 2 * settings.gateway_requests_max
+
+    class BoundedProtocol(HttpToolsProtocol):
+        _head = True
+        """A request's head is awaited, and none is being answered."""
+        _head_bytes = 0
+        _head_timer: asyncio.TimerHandle | None = None
+        _stall_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > connections_max:
+                transport.abort()
+                return
+            self._head_timer = self.loop.call_later(header_s, self._head_is_late)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._unset_head_timer()
+            self._unset_stall_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._head:
+                self._head_bytes += len(data)
+                if self._head_bytes > HEAD_BYTES_MAX:
+                    too_long = f"the head is longer than {HEAD_BYTES_MAX} bytes"
+                    self._refuse(RequestRefused(431, "head_too_large", too_long))
+                    return
+            if self._head_timer is None and (self._head or self.cycle.response_complete):
+                # also for what comes behind an answer and begins no request
+                self._head_timer = self.loop.call_later(header_s, self._head_is_late)
+
+        def on_message_begin(self) -> None:
+            self._head, self._head_bytes = True, 0
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._head = False
+            self._unset_head_timer()
+            super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            self._unset_head_timer()
+            super().on_response_complete()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            if self._stall_timer is None:
+                self._stall_timer = self.loop.call_later(stall_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._unset_stall_timer()
+            super().resume_writing()
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(RequestRefused(400, "bad_request", msg))
+
+        def _head_is_late(self) -> None:
+            self._head_timer = None
+            if self._head_bytes:
+                self._refuse(RequestRefused(408, "too_slow", f"the head took longer than {header_s:g} s"))
+            else:
+                self.transport.close()
+
+        def _refuse(self, refused: RequestRefused) -> None:
+            answer = error_response(refused)
+            head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+            self.transport.write(
+                b"HTTP/1.1 %d Refused\r\n%bconnection: close\r\n\r\n%b" % (refused.status, head, bytes(answer.body))
+            )
+            self.transport.close()
+
+        def _unset_head_timer(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+        def _unset_stall_timer(self) -> None:
+            if self._stall_timer is not None:
+                self._stall_timer.cancel()
+                self._stall_timer = None
+
+    return BoundedProtocol
