@@ -21,7 +21,7 @@ EXTRAS = {
 """Package of a subcommand → the extra that installs what it needs."""
 
 COMMANDS = {
-    "up": ("scoreline_local.cli:up", "Start a local stack: real Kafka and ClickHouse, worker and sink."),
+    "up": ("scoreline_local.cli:up", "Start a local stack: real Kafka and ClickHouse, worker, sink, gateway."),
     "down": ("scoreline_local.cli:down", "Stop the local stack."),
     "status": ("scoreline_local.cli:status", "Show the local stack: processes, lag, how to reach it."),
     "emit": ("scoreline.commands.emit:emit", "Emit one score, or many from standard input."),

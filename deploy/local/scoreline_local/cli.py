@@ -25,12 +25,13 @@ def up(
     data_dir: Path | None = None,
     kafka_port: int | None = None,
     clickhouse_port: int | None = None,
+    gateway_port: int | None = None,
     brokers: Literal[1, 3] | None = None,
     only: str | None = None,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     foreground: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Start Kafka, ClickHouse, worker and sink on this machine, and return when all of them are ready.
+    """Start Kafka, ClickHouse, worker, sink and gateway on this machine, and return when all of them are ready.
 
     A supervisor stays behind and starts again whatever dies. `scoreline status` tells where the parts answer,
     `scoreline down` stops them. Data outlives both.
@@ -43,16 +44,20 @@ def up(
         Kafka's port, and the next two with three brokers; 0 picks free ones; by default as last time, at first 9092.
     clickhouse_port
         ClickHouse's HTTP port; 0 picks a free one; by default as last time, at first 8123.
+    gateway_port
+        The gateway's port; 0 picks a free one; by default as last time, at first 8080.
     brokers
         1, or 3 for a cluster that keeps every record three times; by default as last time, at first 1.
     only
-        Start these parts only, comma-separated: kafka, clickhouse, topics, migrate, worker, sink.
+        Start these parts only, comma-separated: kafka, clickhouse, topics, migrate, worker, sink, gateway.
     fresh
         Delete the folder's data first.
     foreground
         Stay in the terminal; Ctrl-C stops everything.
     """
-    settings = load_local_settings(data_dir=data_dir, kafka_port=kafka_port, clickhouse_port=clickhouse_port)
+    settings = load_local_settings(
+        data_dir=data_dir, kafka_port=kafka_port, clickhouse_port=clickhouse_port, gateway_port=gateway_port
+    )
     parts = tuple(part.strip() for part in only.split(",")) if only else PARTS
     terminal = _Terminal(data_dir)
     if fresh:
@@ -66,7 +71,7 @@ def up(
 
 
 def down(*, data_dir: Path | None = None) -> None:
-    """Stop the local stack: worker and sink first, then ClickHouse and Kafka. Data stays.
+    """Stop the local stack: gateway, worker and sink first, then ClickHouse and Kafka. Data stays.
 
     Parameters
     ----------
@@ -129,7 +134,7 @@ class _Terminal:
         ]
         print_table(("process", "state", "pid", "restarts", "lag"), rows, frozenset({"pid", "restarts", "lag"}))
         self.tell("")
-        self.show_endpoints(Endpoints(kafka=running.kafka, clickhouse=running.clickhouse))
+        self.show_endpoints(Endpoints(kafka=running.kafka, clickhouse=running.clickhouse, gateway=running.gateway))
 
     def show_endpoints(self, endpoints: Endpoints) -> None:
         if endpoints.kafka:
@@ -137,4 +142,6 @@ class _Terminal:
         if endpoints.clickhouse:
             at = endpoints.clickhouse
             self.tell(f"ClickHouse  http://{at.host}:{at.port}  user {at.user}, database {at.database}")
+        if endpoints.gateway:
+            self.tell(f"Gateway     {endpoints.gateway}  (a key for it: scoreline keys create --scope write)")
         self.tell(f'Settings for this shell:  eval "$(scoreline status --env{self._flag})"')

@@ -60,7 +60,7 @@ class Totals:
 
 def main() -> None:
     """Entry point: exit status 0 when every score is accounted for, 1 when not."""
-    settings = LocalSettings(data_dir=DATA_DIR, kafka_port=0, clickhouse_port=0)
+    settings = LocalSettings(data_dir=DATA_DIR, kafka_port=0, clickhouse_port=0, gateway_port=0)
     try:
         stack.down(DATA_DIR, lambda _: None)
         stack.fresh(DATA_DIR)

@@ -79,6 +79,8 @@ class Endpoints(_Frozen):
     kafka: str | None = None
     """Bootstrap servers, `host:port[,host:port…]`."""
     clickhouse: ClickHouseEndpoint | None = None
+    gateway: str | None = None
+    """Base URL of the gateway."""
     topic_prefix: str = ""
 
     @property

@@ -21,10 +21,17 @@ from scoreline_local.settings import PREFIX, LocalSettings
 Brokers = Literal[1, 3]
 Tell = Callable[[str], None]
 
-PARTS = ("kafka", "clickhouse", "topics", "migrate", "worker", "sink")
-_NEEDS = {"topics": ("kafka",), "migrate": ("clickhouse",), "worker": ("topics",), "sink": ("topics", "migrate")}
+PARTS = ("kafka", "clickhouse", "topics", "migrate", "worker", "sink", "gateway")
+_NEEDS = {
+    "topics": ("kafka",),
+    "migrate": ("clickhouse",),
+    "worker": ("topics",),
+    "sink": ("topics", "migrate"),
+    "gateway": ("topics",),
+}
 _KAFKA_PORT = 9092
 _CLICKHOUSE_PORT = 8123
+_GATEWAY_PORT = 8080
 
 
 class Shape(BaseModel):
@@ -37,6 +44,7 @@ class Shape(BaseModel):
     """One for each broker."""
     controller_ports: tuple[int, ...]
     clickhouse_port: int
+    gateway_port: int = _GATEWAY_PORT
 
 
 def make_plan(
@@ -80,15 +88,22 @@ def _shape(data: DataDir, settings: LocalSettings, brokers: Brokers | None) -> S
         kafka_ports = tuple(range(settings.kafka_port, settings.kafka_port + count))
     elif len(kafka_ports) != count:
         kafka_ports = pick_free(count) if settings.kafka_port == 0 else tuple(range(_KAFKA_PORT, _KAFKA_PORT + count))
-    clickhouse_port = settings.clickhouse_port or (before.clickhouse_port if before else None)
-    if not clickhouse_port:
-        clickhouse_port = _CLICKHOUSE_PORT if settings.clickhouse_port is None else pick_free(1, besides=kafka_ports)[0]
+    clickhouse_port = _port(settings.clickhouse_port, before and before.clickhouse_port, _CLICKHOUSE_PORT, kafka_ports)
+    used = (*kafka_ports, clickhouse_port)
     return Shape(
         cluster_id=before.cluster_id if before else kafka.new_cluster_id(),
         kafka_ports=kafka_ports,
         controller_ports=before.controller_ports if before else (),
         clickhouse_port=clickhouse_port,
+        gateway_port=_port(settings.gateway_port, before and before.gateway_port, _GATEWAY_PORT, used),
     )
+
+
+def _port(asked: int | None, remembered: int | None, default: int, used: tuple[int, ...]) -> int:
+    """The port asked for, else that of last time, else a free one where 0 asks for it, else the default."""
+    if asked or remembered:
+        return asked or remembered or 0
+    return default if asked is None else pick_free(1, besides=used)[0]
 
 
 def _remembered(data: DataDir) -> Shape | None:
@@ -102,19 +117,21 @@ def _remembered(data: DataDir) -> Shape | None:
 
 def _take_ports(shape: Shape, parts: tuple[str, ...]) -> Shape:
     """Raises StackError for a taken port that users know; moves the controllers', which nobody does."""
-    if shape.clickhouse_port in shape.kafka_ports:
-        raise StackError(
-            f"port {shape.clickhouse_port} is meant for Kafka and ClickHouse; choose another for one of them"
-        )
+    meant = [*shape.kafka_ports, shape.clickhouse_port, shape.gateway_port]
+    twice = next((port for port in meant if meant.count(port) > 1), None)
+    if twice is not None:
+        raise StackError(f"port {twice} is meant for two of Kafka, ClickHouse and gateway; choose another for one")
     if "clickhouse" in parts:
         setting = f"{PREFIX}CLICKHOUSE_PORT"
         require_free(shape.clickhouse_port, what="ClickHouse", setting=setting, flag="--clickhouse-port")
+    if "gateway" in parts:
+        require_free(shape.gateway_port, what="the gateway", setting=f"{PREFIX}GATEWAY_PORT", flag="--gateway-port")
     if "kafka" not in parts:
         return shape
     for port in shape.kafka_ports:
         require_free(port, what="Kafka", setting=f"{PREFIX}KAFKA_PORT", flag="--kafka-port")
     controllers = shape.controller_ports
-    used = {*shape.kafka_ports, shape.clickhouse_port}
+    used = set(meant)
     same_number = len(controllers) == len(shape.kafka_ports)
     if not same_number or not used.isdisjoint(controllers) or not all(is_free(port) for port in controllers):
         controllers = pick_free(len(shape.kafka_ports), besides=used)
@@ -136,6 +153,7 @@ def _endpoints(data: DataDir, shape: Shape, parts: tuple[str, ...]) -> Endpoints
     return Endpoints(
         kafka=_bootstrap(shape) if "kafka" in parts else None,
         clickhouse=server if "clickhouse" in parts else None,
+        gateway=f"http://{HOST}:{shape.gateway_port}" if "gateway" in parts else None,
         topic_prefix=load_settings().topic_prefix,
     )
 
@@ -180,8 +198,10 @@ def _scoreline_process(data: DataDir, shape: Shape, command: str, needs: tuple[s
             "SCORELINE_REPLICATION_FACTOR": str(len(shape.kafka_ports)),
             "SCORELINE_STATE_DIR": str(data.worker_state),
             "SCORELINE_INSTANCE_ID": f"local-{command}",
+            "SCORELINE_GATEWAY_HOST": HOST,
+            "SCORELINE_GATEWAY_PORT": str(shape.gateway_port),
             "PYTHONUNBUFFERED": "1",
         },
         needs=needs,
-        ready=ReadyWhen.FILE if command in ("worker", "sink") else ReadyWhen.DONE,
+        ready=ReadyWhen.FILE if command in ("worker", "sink", "gateway") else ReadyWhen.DONE,
     )

@@ -129,7 +129,7 @@ def launch(plan: Plan, tell: Tell = print) -> StackState:
 
 
 def down(path: Path, tell: Tell = print) -> None:
-    """Stop the stack on this data folder, worker and sink first; also what a killed supervisor left running.
+    """Stop the stack on this data folder, gateway, worker and sink first; also what a killed supervisor left running.
 
     Raises StackError: it could not be stopped.
     """
@@ -164,6 +164,7 @@ def status(path: Path) -> StackStatus:
     return StackStatus(
         kafka=kafka,
         clickhouse=state.endpoints.clickhouse,
+        gateway=state.endpoints.gateway,
         processes=tuple(ProcessStatus(name=p.name, pid=p.pid, state=p.state, restarts=p.restarts) for p in shown),
         lag=stack_lag(kafka, load_settings(topic_prefix=state.endpoints.topic_prefix)) if kafka and answers else NO_LAG,
     )

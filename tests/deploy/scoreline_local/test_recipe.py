@@ -30,9 +30,10 @@ def test_worker_and_sink_wait_for_what_they_need(data: DataDir, local_settings: 
         "migrate": ("clickhouse",),
         "worker": ("topics",),
         "sink": ("topics", "migrate"),
+        "gateway": ("topics",),
     }
     assert {name for name, spec in processes.items() if spec.runs_once} == {"topics", "migrate"}
-    assert {name for name, spec in processes.items() if spec.ready is ReadyWhen.FILE} == {"worker", "sink"}
+    assert {name for name, spec in processes.items() if spec.ready is ReadyWhen.FILE} == {"worker", "sink", "gateway"}
 
 
 def test_scoreline_processes_get_the_settings_of_this_stack(data: DataDir, local_settings: LocalSettings) -> None:
