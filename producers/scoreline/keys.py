@@ -89,7 +89,7 @@ def new_key(project: str, scopes: Iterable[Scope], rate: float | None, created_a
 
 def hash_secret(secret_key: str) -> str:
     """What is stored of a secret, and compared."""
-    return hashlib.sha256(secret_key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(secret_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def public_key_of(secret_key: str) -> str | None:

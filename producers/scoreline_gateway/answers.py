@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from scoreline.errors import RequestRefused, RetryableError
@@ -78,6 +79,12 @@ def add_error_answers(app: FastAPI) -> None:
         assert isinstance(error, RetryableError)
         return error_response(unavailable(error))
 
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return error_response(RequestRefused(422, "invalid_request", f"{where}: {first['msg']}"))
+
     async def plain(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         answer = error_response(
@@ -88,4 +95,5 @@ def add_error_answers(app: FastAPI) -> None:
 
     app.add_exception_handler(RequestRefused, refused)
     app.add_exception_handler(RetryableError, not_now)
+    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)

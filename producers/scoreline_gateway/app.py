@@ -16,7 +16,7 @@ from scoreline.kafka import await_broker, require_topics
 from scoreline.keys import ApiKey, decode_key
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
-from scoreline_gateway import health, scores
+from scoreline_gateway import describing, health, scores
 from scoreline_gateway.answers import add_error_answers
 from scoreline_gateway.auth import KeyRing
 from scoreline_gateway.delivering import Deliveries
@@ -46,7 +46,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Admission, settings=settings)
     add_error_answers(app)
     app.include_router(scores.router)
+    app.include_router(describing.router)
     app.include_router(health.router)
+    describing.describe(app)
     return app
 
 

@@ -9,13 +9,18 @@ from scoreline_gateway.answers import json_response
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Alive", tags=["health"])
 async def live() -> Response:
     """200 while the process serves requests at all."""
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    summary="Ready",
+    tags=["health"],
+    responses={503: {"description": "The keys are not known yet."}},
+)
 async def ready(request: Request) -> Response:
     """200 once the keys are known, 503 before."""
     if request.app.state.keys is None:

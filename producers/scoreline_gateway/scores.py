@@ -13,6 +13,7 @@ from scoreline.keys import Scope
 from scoreline_gateway.answers import error_response, json_response, rejection_fields, rejection_response, unavailable
 from scoreline_gateway.auth import Caller, authorize
 from scoreline_gateway.bodies import malformed, read_body, read_lines
+from scoreline_gateway.describing import CREATE_SCORES
 from scoreline_gateway.intake import Intake, Outcome
 from scoreline_gateway.limits import Limits
 from scoreline_gateway.reading import Item, ids_of, is_array, random_ids, read_item, split_array
@@ -25,9 +26,13 @@ JSON = frozenset({"", "application/json", "text/json", "application/x-www-form-u
 IDEMPOTENCY_KEY_MAX = 255
 
 
-@router.post("/v1/scores")
+@router.post("/v1/scores", status_code=202, summary="Send scores", tags=["scores"], openapi_extra=CREATE_SCORES)
 async def create_scores(request: Request, caller: Annotated[Caller, Depends(authorize(Scope.WRITE))]) -> Response:
-    """Take scores and answer when the broker has them."""
+    """Take one score, an array of them, or NDJSON, and answer when the broker has them.
+
+    One score: 202, or 400, 413 or 422 with the reason. An array or NDJSON: 202 when all were accepted, 207 when some
+    or all were rejected; the results are in order.
+    """
     intake: Intake = request.app.state.intake
     limits: Limits = request.app.state.limits
     new_id = _ids(request, caller.project)

@@ -1,14 +1,14 @@
 """How many scores a gateway takes: one a request over keep-alive connections, and in bulk.
 
-Starts a broker and a gateway of its own and loads it from another process over raw sockets, each of which sends its next
-request when the last one is answered. Every score is checked and acknowledged by the broker, and in the end counted in
-the topic. Takes about a minute.
+Starts a broker and a gateway of its own and loads it from another process over raw sockets, each of which sends its
+next request when the last one is answered. Every score is checked and acknowledged by the broker, and in the end
+counted in the topic. Takes about a minute.
 
     python -m tests.benchmarks.gateway --seconds 10
 
-Prints a table and writes build/gateway.json. "A core" is a second of the gateway's CPU time, user and system, all of its
-threads: broker and load generator share the machine, so that the wall clock shows less. Aims: 2,500 requests with one
-score and 40,000 scores in bulk a core and second.
+Prints a table and writes build/gateway.json. "A core" is a second of the gateway's CPU time, user and system, all of
+its threads: broker and load generator share the machine, so that the wall clock shows less. Aims: 2,500 requests with
+one score and 40,000 scores in bulk a core and second.
 """
 
 from __future__ import annotations

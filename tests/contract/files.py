@@ -1,4 +1,4 @@
-"""Every generated file under docs/ and what it should hold."""
+"""Every generated file under docs/ and in the gateway, and what it should hold."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.asyncapi import document
-from tests.contract.schemas import DRAFT, schemas
+from tests.contract.schemas import DRAFT, body, schemas
 from tests.contract.tables import blocks
 from tests.golden import examples
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+GATEWAY = ROOT / "producers" / "scoreline_gateway"
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -23,6 +24,7 @@ def generated() -> dict[Path, str]:
         DOCS / "schemas" / f"{name}.schema.json": _json({"$schema": DRAFT, "title": f"scoreline {name}", **schema})
         for name, schema in schemas().items()
     }
+    files[GATEWAY / "score.schema.json"] = _json({"$schema": DRAFT, "title": "scoreline score", **body()})
     files[DOCS / "asyncapi.json"] = _json(document(examples()))
     files[DOCS / "contract.md"] = _with_tables((DOCS / "contract.md").read_text())
     return files

@@ -52,6 +52,18 @@ def raw() -> Schema:
     return schema
 
 
+def body() -> Schema:
+    """A score in a request to the gateway, which fills in what is missing of a value of `scores.raw`."""
+    schema = raw()
+    schema["description"] = "One score as the gateway takes it."
+    schema["required"] = [name for name in schema["required"] if name != "score_id"]
+    project, score_id = schema["properties"]["project"], schema["properties"]["score_id"]
+    del project["default"]
+    project["description"] = "The tenant: the API key's, also where it is not given; another one is rejected."
+    score_id["description"] += " Without it one is made."
+    return schema
+
+
 def config() -> Schema:
     """A value of `scores.configs`."""
     schema = _of(ScoreConfig)
