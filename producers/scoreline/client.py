@@ -17,9 +17,10 @@ from typing import Any, Literal, Self
 
 import uuid_utils
 
+from scoreline.delivery import Delivery, OnDelivered
 from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError
 from scoreline.events import SCHEMA_VERSION, ScoreEvent, Status
-from scoreline.outbox import Delivery, Outbox, making
+from scoreline.outbox import Outbox, making
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import record_key
@@ -130,10 +131,12 @@ class Client:
         self.send(event.key, record)
         return event
 
-    def send(self, key: bytes, record: bytes) -> None:
-        """Send a raw record as it is, unchecked. Raises QueueFull, InvalidScore when it is longer than a record may be,
-        PermanentError when the client is closed."""
-        (self._outbox or self._open_outbox()).send(key, record)
+    def send(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
+        """Send a raw record as it is, unchecked; `on_delivered` is called with what became of it.
+
+        Raises QueueFull, InvalidScore when it is longer than a record may be, PermanentError when the client is closed.
+        """
+        (self._outbox or self._open_outbox()).send(key, record, on_delivered)
 
     def flush(self, timeout_s: float | None = None) -> int:
         """Wait for the broker's acknowledgements; returns how many events are still unsent (0: all acknowledged)."""

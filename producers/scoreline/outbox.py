@@ -10,12 +10,13 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from scoreline.errors import InvalidScore, PermanentError, QueueFull
+from scoreline.delivery import Acknowledgement, Delivery, Held, OnDelivered, Origin, acknowledgement_of
+from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError, QueueFull, ScorelineError
 from scoreline.kafka import error_of, raw_producer_options
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings
@@ -55,38 +56,6 @@ making = threading.RLock()
 be half done in a child, which would wait for it for ever."""
 
 
-@dataclass(slots=True)
-class Delivery:
-    """Counts of one client in one process, in events."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    failed: int = 0
-    """Given up, or left unsent at the end; each that was given up is logged with its id."""
-    recovered: int = 0
-    """Acknowledged now, emitted by a process that ended before; not among the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a record comes from, and how it was sent."""
-
-    segment: Segment | None = None
-    recovered: bool = False
-    """Emitted by a process that ended before."""
-    alone: bool = False
-    """Sent with no other record in its batch: a refusal is meant for this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A record that librdkafka does not hold now."""
-
-    origin: Origin
-    key: bytes
-    record: bytes
-
-
 class Outbox:
     """Sends records to the raw topic. Thread-safe; belongs to the process that made it."""
 
@@ -102,7 +71,7 @@ class Outbox:
         self._trouble: str | None = None
         self._fatal = False
         self._pause_s, self._retry_at = RETRY_S, 0.0
-        self._plain = partial(self._delivered, Origin())
+        self._plain = self._report_to(Origin())
         self._spooled = Origin(), self._plain
         spool_dir = settings.spool_dir
         self._spool = None if spool_dir is None else Spool(spool_dir, settings.spool_bytes_max)
@@ -110,15 +79,15 @@ class Outbox:
         self._poller = threading.Thread(target=self._run, name="scoreline-delivery", daemon=True)
         self._poller.start()
 
-    def send(self, key: bytes, record: bytes) -> None:
+    def send(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
         """Take one record, for which there must be room within `queue_wait_s`.
 
         Raises QueueFull, InvalidScore when it is longer than any record may be, PermanentError after `close`; it was
-        not taken then.
+        not taken then, and `on_delivered` is not called.
         """
-        if not self._accept(key, record):
+        if not self._accept(key, record, on_delivered):
             deadline = time.monotonic() + self._settings.queue_wait_s
-            while not self._accept(key, record):
+            while not self._accept(key, record, on_delivered):
                 if time.monotonic() >= deadline:
                     raise QueueFull(self._why_full())
                 self._closed.wait(ROOM_S)
@@ -148,10 +117,11 @@ class Outbox:
             self._spool.release()
         unsent = self._left + len(self._held)
         self._delivery.failed += sum(not held.origin.recovered for held in self._held)
+        for held in self._held:
+            self._tell(held.origin, KafkaUnavailable(self._why_left()))
         if not unsent:
             return None
-        why = self._trouble or f"is Kafka at {self._settings.kafka} up?"
-        return f"{unsent} scores were not acknowledged within {timeout_s:g} s (SCORELINE_FLUSH_S): {why}"
+        return f"{unsent} scores were not acknowledged within {timeout_s:g} s (SCORELINE_FLUSH_S): {self._why_left()}"
 
     def _make_producer(self) -> Producer:
         return Producer(
@@ -163,7 +133,7 @@ class Outbox:
             )
         )
 
-    def _accept(self, key: bytes, record: bytes) -> bool:
+    def _accept(self, key: bytes, record: bytes, on_delivered: OnDelivered | None) -> bool:
         """Take a record unless there is no room for it.
 
         Raises InvalidScore when it is longer than any record may be, PermanentError when the client is closed.
@@ -171,15 +141,16 @@ class Outbox:
         if self._closed.is_set():
             raise PermanentError("this client is closed: it takes no more scores")
         if self._spool is not None:
-            return self._accept_spooled(self._spool, key, record)
-        if not self._held and self._put(self._plain, key, record):
+            return self._accept_spooled(self._spool, key, record, on_delivered)
+        report = self._plain if on_delivered is None else self._report_to(Origin(on_delivered=on_delivered))
+        if not self._held and self._put(report, key, record):
             return True
         if (not self._held and self._trouble is None) or self._is_full() or self._held_bytes >= HELD_BYTES_MAX:
             return False
-        self._hold(Held(Origin(), key, record))
+        self._hold(Held(Origin(on_delivered=on_delivered), key, record))
         return True
 
-    def _accept_spooled(self, spool: Spool, key: bytes, record: bytes) -> bool:
+    def _accept_spooled(self, spool: Spool, key: bytes, record: bytes, on_delivered: OnDelivered | None) -> bool:
         """Whether there is room is decided before the record is on disk, where it would stay."""
         if self._is_full():
             return False
@@ -187,8 +158,11 @@ class Outbox:
         origin, report = self._spooled
         if origin.segment is not segment:
             origin = Origin(segment)
-            report = partial(self._delivered, origin)
+            report = self._report_to(origin)
             self._spooled = origin, report
+        if on_delivered is not None:
+            origin = Origin(segment, on_delivered=on_delivered)
+            report = self._report_to(origin)
         try:
             if not self._held and self._put(report, key, record):
                 return True
@@ -259,7 +233,7 @@ class Outbox:
 
     def _recover(self, segment: Segment) -> None:
         origin = Origin(segment, recovered=True)
-        report = partial(self._delivered, origin)
+        report = self._report_to(origin)
         records = 0
         for key, record in segment.records():
             segment.expect()
@@ -303,7 +277,7 @@ class Outbox:
             self._trouble = None
         while self._held and not self._closed.is_set() and self._trouble is None:
             held = self._held[0]
-            if not self._give(held, partial(self._delivered, held.origin)):
+            if not self._give(held, self._report_to(held.origin)):
                 return
             with self._lock:
                 self._held_bytes -= len(self._held.popleft().record)
@@ -315,7 +289,7 @@ class Outbox:
         try:
             taken = self._put(report, held.key, held.record)
         except InvalidScore as refusal:
-            self._give_up(held.origin, held.key, str(refusal))
+            self._give_up(held.origin, held.key, refusal)
             self._settle(held.origin)
             return True
         if held.origin.alone:
@@ -336,6 +310,9 @@ class Outbox:
             self._trouble = self._explain(error)
         return error is None
 
+    def _report_to(self, origin: Origin) -> partial[None]:
+        return partial(self._delivered, origin)
+
     def _delivered(self, origin: Origin, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._settle(origin)
@@ -343,28 +320,41 @@ class Outbox:
                 self._delivery.recovered += 1
             else:
                 self._delivery.acknowledged += 1
+            if origin.on_delivered is not None:
+                self._tell(origin, acknowledgement_of(message))
             return
         code = error.code()
         if code in PURGED and self._closed.is_set():
             self._left += 1
             self._delivery.failed += not origin.recovered
+            self._tell(origin, KafkaUnavailable(self._why_left()))
         elif code == TIMED_OUT:
-            self._give_up(origin, message.key(), error.str())
+            self._give_up(origin, message.key(), KafkaUnavailable(error.str()))
         elif code in NEVER_TAKEN and origin.alone:
-            self._give_up(origin, message.key(), error.str())
+            self._give_up(origin, message.key(), InvalidScore(Rejection(Reason.TOO_LARGE, error.str())))
             self._settle(origin)
         else:
             self._trouble = self._trouble or self._explain(error)
-            again = Origin(origin.segment, origin.recovered, alone=code in NEVER_TAKEN)
+            again = replace(origin, alone=code in NEVER_TAKEN)
             self._hold(Held(again, message.key() or b"", message.value() or b""))
 
     def _settle(self, origin: Origin) -> None:
         if origin.segment is not None:
             origin.segment.settled()
 
-    def _give_up(self, origin: Origin, key: object, why: str) -> None:
+    def _give_up(self, origin: Origin, key: object, why: ScorelineError) -> None:
         log.error("score %r was given up: %s", key, why)
         self._delivery.failed += not origin.recovered
+        self._tell(origin, why)
+
+    def _tell(self, origin: Origin, outcome: Acknowledgement | ScorelineError) -> None:
+        """Whoever asked learns what became of a record; an error of theirs must not end the delivery of the others."""
+        if origin.on_delivered is None:
+            return
+        try:
+            origin.on_delivered(outcome)
+        except Exception:
+            log.exception("a callback for the delivery of a score failed")
 
     def _explain(self, error: KafkaError) -> str:
         """What is wrong and, where that is known, the remedy."""
@@ -374,6 +364,9 @@ class Outbox:
         if code in NO_RIGHT:
             return f"{kafka} does not let this client write to {self._topic} ({error.str()}); mend its ACLs"
         return error.str()
+
+    def _why_left(self) -> str:
+        return self._trouble or f"is Kafka at {self._settings.kafka} up?"
 
     def _why_full(self) -> str:
         remedy = self._trouble or "bring the broker back, or raise SCORELINE_QUEUE_EVENTS_MAX or SCORELINE_QUEUE_WAIT_S"

@@ -14,13 +14,16 @@ from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from scoreline.client import Client
-from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError, QueueFull
+from scoreline.delivery import Acknowledgement
+from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError, QueueFull, ScorelineError
 from scoreline.kafka import client_options, ensure_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.conftest import Stack
 from tests.producers.scoreline.emitting import broker_pid, frozen, ids_on, start
-from tests.support import eventually
+from tests.support import eventually, read_topic
+
+Outcome = Acknowledgement | ScorelineError
 
 IMPATIENT = {"socket.timeout.ms": "2000", "reconnect.backoff.max.ms": "500"}
 """Requests time out and are sent again while a test lasts; by default it takes a minute."""
@@ -215,6 +218,68 @@ def test_frozen_client_that_wakes_up_writes_nothing_twice(topics: Settings, tmp_
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     assert ids_on(topics) == numbered("s", 30000)
+
+
+@pytest.mark.parametrize("kept", ["memory", "spool"])
+def test_who_asks_hears_once_where_the_broker_put_a_record(topics: Settings, tmp_path: Path, kept: str) -> None:
+    """Topic, partition and offset are those at which the record can be read."""
+    outcomes: dict[str, list[Outcome]] = {f"s-{number}": [] for number in range(20)}
+    with Client(topics.model_copy(update={"spool_dir": tmp_path if kept == "spool" else None})) as client:
+        for score_id, heard in outcomes.items():
+            client.send(f"default/{score_id}".encode(), b"{}", heard.append)
+        client.send(b"default/nobody-asks", b"{}")
+    read = read_topic(topics, declare_topics(topics).raw.name)
+    assert outcomes == {
+        str(message.key(), "utf8").removeprefix("default/"): [
+            Acknowledgement(str(message.topic()), message.partition(), message.offset())
+        ]
+        for message in read
+        if message.key() != b"default/nobody-asks"
+    }
+    assert len(read) == 21
+
+
+def test_who_asks_hears_of_a_record_that_waited_for_its_topic(settings: Settings) -> None:
+    """Sent again is not failed: nothing is said before the outcome is final."""
+    heard: list[Outcome] = []
+    with Client(settings) as client:
+        client.send(b"default/s", b"{}", heard.append)
+        eventually(lambda: client.flush(0.1) == 1 and bool(client._outbox and client._outbox._held), "it came back")
+        client.send(b"default/held", b"{}", heard.append)
+        assert heard == []
+        ensure_topics(settings)
+        eventually(lambda: client.flush(1) == 0, "everything is sent")
+    assert [type(outcome) for outcome in heard] == [Acknowledgement] * 2
+
+
+def test_who_asks_hears_of_what_is_left_at_the_end_and_not_of_what_raised(topics: Settings, broker: int) -> None:
+    """What was not taken is told once, by the error of the call."""
+    heard: list[Outcome] = []
+    client = Client(topics.model_copy(update={"flush_s": 0.1}))
+    with frozen(broker):
+        client.send(b"default/s", b"{}", heard.append)
+        with pytest.raises(InvalidScore):
+            client.send(b"default/x", b"x" * 2_000_000, heard.append)
+        with pytest.raises(KafkaUnavailable):
+            client.close()
+    [outcome] = heard
+    assert isinstance(outcome, KafkaUnavailable)
+
+
+def test_error_in_a_callback_ends_nothing_but_itself(topics: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread that serves the reports goes on, and the log has the traceback."""
+    heard: list[Outcome] = []
+
+    def fail(outcome: Outcome) -> None:
+        raise RuntimeError(f"the caller's own: {outcome}")
+
+    with Client(topics) as client:
+        client.send(b"default/a", b"{}", fail)
+        client.send(b"default/b", b"{}", heard.append)
+        assert client.flush(10) == 0
+        assert client.delivery.acknowledged == 2
+    assert len(heard) == 1
+    assert "RuntimeError: the caller's own" in caplog.text
 
 
 def test_closed_client_takes_no_more(settings: Settings) -> None:
