@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from confluent_kafka import Message
 
@@ -16,6 +18,11 @@ class Delivery:
     """Counts of one client in one process, in events."""
 
     sent: int = 0
+    """Taken into the queue."""
+    sent_bytes: int = 0
+    """Their records' length, uncompressed."""
+    refused: int = 0
+    """Not taken: invalid, or no room; raised or, with `strict=False`, told."""
     acknowledged: int = 0
     failed: int = 0
     """Given up, or left unsent at the end; each that was given up is logged with its id."""
@@ -31,6 +38,9 @@ class Acknowledgement:
     partition: int
     offset: int | None
     """None when the broker only said that it has the record already, after a request that was sent twice."""
+
+    def __str__(self) -> str:
+        return f"at {self.topic}, partition {self.partition}, offset {self.offset}"
 
 
 OnDelivered = Callable[[Acknowledgement | ScorelineError], None]
@@ -66,3 +76,15 @@ def acknowledgement_of(message: Message) -> Acknowledgement:
     assert topic is not None, "a report names its topic"
     assert partition is not None, "an acknowledged record has a partition"
     return Acknowledgement(topic, partition, message.offset())
+
+
+@cache
+def debug_log() -> logging.Logger:
+    """Where `SCORELINE_DEBUG` writes: stderr, whatever the process does with its logs."""
+    debug = logging.getLogger("scoreline.debug")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("scoreline: %(message)s"))
+    debug.addHandler(handler)
+    debug.setLevel(logging.DEBUG)
+    debug.propagate = False
+    return debug

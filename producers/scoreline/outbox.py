@@ -6,18 +6,21 @@ broker, no topic, no right to write, a producer that librdkafka declares dead) i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from scoreline.delivery import Acknowledgement, Delivery, Held, OnDelivered, Origin, acknowledgement_of
+from scoreline.delivery import Acknowledgement, Delivery, Held, OnDelivered, Origin, acknowledgement_of, debug_log
 from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError, QueueFull, ScorelineError
 from scoreline.kafka import error_of, raw_producer_options
+from scoreline.lifetime import making
 from scoreline.rejections import Reason, Rejection
 from scoreline.settings import Settings
 from scoreline.spool import Segment, Spool
@@ -51,10 +54,6 @@ NO_TOPIC = frozenset(
 )
 NO_RIGHT = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
-making = threading.RLock()
-"""Held while a client or a producer is made, and while the process forks: what libraries do once in a process must not
-be half done in a child, which would wait for it for ever."""
-
 
 class Outbox:
     """Sends records to the raw topic. Thread-safe; belongs to the process that made it."""
@@ -63,6 +62,7 @@ class Outbox:
         """Raises SettingsError when the spool's folder cannot be made."""
         self._settings, self._delivery = settings, delivery
         self._topic = declare_topics(settings).raw.name
+        self._debug = debug_log() if settings.debug else None
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._held: deque[Held] = deque()
@@ -85,13 +85,32 @@ class Outbox:
         Raises QueueFull, InvalidScore when it is longer than any record may be, PermanentError after `close`; it was
         not taken then, and `on_delivered` is not called.
         """
+        if not self.offer(key, record, on_delivered):
+            for pause_s in self._pauses():
+                self._closed.wait(pause_s)
+                if self.offer(key, record, on_delivered):
+                    return
+
+    async def send_async(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
+        """As `send`, without blocking the event loop while it waits for room."""
+        if not self.offer(key, record, on_delivered):
+            for pause_s in self._pauses():
+                await asyncio.sleep(pause_s)
+                if self.offer(key, record, on_delivered):
+                    return
+
+    def offer(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> bool:
+        """Take a record if there is room for it now; whether it was taken.
+
+        Raises InvalidScore when it is longer than any record may be, PermanentError after `close`.
+        """
+        if self._closed.is_set():
+            raise PermanentError("this client is closed: it takes no more scores")
         if not self._accept(key, record, on_delivered):
-            deadline = time.monotonic() + self._settings.queue_wait_s
-            while not self._accept(key, record, on_delivered):
-                if time.monotonic() >= deadline:
-                    raise QueueFull(self._why_full())
-                self._closed.wait(ROOM_S)
+            return False
         self._delivery.sent += 1
+        self._delivery.sent_bytes += len(record)
+        return True
 
     def flush(self, timeout_s: float) -> int:
         """Wait for acknowledgements; returns how many records are still unsent."""
@@ -123,6 +142,13 @@ class Outbox:
             return None
         return f"{unsent} scores were not acknowledged within {timeout_s:g} s (SCORELINE_FLUSH_S): {self._why_left()}"
 
+    def _pauses(self) -> Iterator[float]:
+        """How long to wait for room before each look, for `queue_wait_s`; then raises QueueFull."""
+        deadline = time.monotonic() + self._settings.queue_wait_s
+        while time.monotonic() < deadline:
+            yield ROOM_S
+        raise QueueFull(self._why_full())
+
     def _make_producer(self) -> Producer:
         return Producer(
             raw_producer_options(
@@ -134,12 +160,6 @@ class Outbox:
         )
 
     def _accept(self, key: bytes, record: bytes, on_delivered: OnDelivered | None) -> bool:
-        """Take a record unless there is no room for it.
-
-        Raises InvalidScore when it is longer than any record may be, PermanentError when the client is closed.
-        """
-        if self._closed.is_set():
-            raise PermanentError("this client is closed: it takes no more scores")
         if self._spool is not None:
             return self._accept_spooled(self._spool, key, record, on_delivered)
         report = self._plain if on_delivered is None else self._report_to(Origin(on_delivered=on_delivered))
@@ -320,6 +340,8 @@ class Outbox:
                 self._delivery.recovered += 1
             else:
                 self._delivery.acknowledged += 1
+            if self._debug is not None:
+                self._debug.info("%s is %s", (message.key() or b"").decode(), acknowledgement_of(message))
             if origin.on_delivered is not None:
                 self._tell(origin, acknowledgement_of(message))
             return

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     """Folder where unacknowledged scores also stand on disk: what a dying process leaves, the next start delivers."""
     spool_bytes_max: int = Field(1 << 30, ge=1 << 20)
     """Unacknowledged bytes in the spool before emitting raises `QueueFull`; whole files count, of an eighth at most."""
+    strict: bool = True
+    """Whether a score that breaks a rule or finds no room raises; false: it is counted, logged once and told."""
+    debug: bool = False
+    """Say on stderr where each score was put: id, topic, partition, offset."""
     flush_s: Seconds = 30.0
     """How long the client waits at exit for the broker's acknowledgements."""
 

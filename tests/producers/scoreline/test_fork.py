@@ -131,7 +131,7 @@ def test_emitting_after_the_end_is_an_error() -> None:
         "    try: scoreline.create_score(name='n', value=1, trace_id='t')\n"
         "    except scoreline.PermanentError as error: print(error)\n"
         "atexit.register(late)\n"
-        "import scoreline; scoreline.flush(); c = scoreline._default_client()\n"
+        "import scoreline; scoreline.flush(); c = scoreline.default_client()\n"
     )
     ended = run(code, Settings(kafka="127.0.0.1:1"))
     assert ended.stdout == "this client is closed: it takes no more scores\n"
