@@ -25,7 +25,7 @@ COMMANDS = {
     "down": ("scoreline_local.cli:down", "Stop the local stack."),
     "status": ("scoreline_local.cli:status", "Show the local stack: processes, lag, how to reach it."),
     "emit": ("scoreline.commands.emit:emit", "Emit one score, or many from standard input."),
-    "import": ("scoreline.commands.importing:import_scores", "Emit the rows of a JSONL or CSV file."),
+    "import": ("scoreline.commands.importing:import_scores", "Emit the rows of a file, or another system's export."),
     "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
     "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
     "configs": ("scoreline.commands.configs:app", "Score configs: put, list, history, archive, YAML for git."),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 from scoreline.commands.coercion import timestamp_of, value_of
 from scoreline.errors import InvalidScore
@@ -89,15 +90,17 @@ def plan_of(assignments: Sequence[str], rest: Rest, cells: Cells) -> Plan:
     )
 
 
-def fields_of(row: Columns, plan: Plan) -> Fields:
+def fields_of(row: Columns, plan: Plan, record: Columns | None = None) -> Fields:
     """The score that a row says, with an id.
 
     Without a `score_id` the id is a hash of the mapped fields: the same row gives the same id in every import, and two
-    equal rows are one score. Raises InvalidScore when the row lacks a column or a value cannot be read.
+    equal rows are one score. `record` is what a preset made the row of: templates find its columns too, before the
+    row's. Raises InvalidScore when the row lacks a column or a value cannot be read.
     """
     fields: Fields = {column: row[column] for column in plan.taken.intersection(row) if row[column] is not None}
+    columns = row if record is None else {**row, **record}
     for field, template in plan.fields:
-        if (item := _fill(template, row, field)) is not None:
+        if (item := _fill(template, columns, field)) is not None:
             fields[field] = item
     if plan.cells == "text":
         _parse_json_cells(fields)
@@ -106,10 +109,12 @@ def fields_of(row: Columns, plan: Plan) -> Fields:
             if row[column] is not None:
                 _put(fields, "metadata", column, row[column])
     for (parent, key), template in plan.inner:
-        if (item := _fill(template, row, f"{parent}.{key}")) is not None:
+        if (item := _fill(template, columns, f"{parent}.{key}")) is not None:
             _put(fields, parent, key, item)
     if plan.value_is_text and isinstance(value := fields.get("value"), str):
         fields["value"] = value_of(value, fields.get("data_type"))
+    if isinstance(value := fields.get("value"), float) and not math.isfinite(value):
+        _reject(Reason.INVALID_VALUE, f"value: expected a finite number, found {value}")
     if "timestamp" in fields:
         fields["timestamp"] = timestamp_of(fields["timestamp"])
     if "score_id" not in fields:
@@ -154,11 +159,23 @@ def _fill(template: Template, row: Columns, field: str) -> Any:
     """The template's value, None where it is absent: an empty template, or a lone column that is empty in this row."""
     try:
         if template.lone is not None:
-            return row[template.lone]
-        parts = (part if type(part) is str else _text(row[part[0]], part[0], field) for part in template.parts)
+            return _column(row, template.lone)
+        parts = (part if type(part) is str else _text(_column(row, part[0]), part[0], field) for part in template.parts)
         return "".join(parts) or None
     except KeyError as error:
         _reject(Reason.MISSING_FIELD, f"{field}: this row has no column {found(error.args[0])}")
+
+
+def _column(row: Columns, name: str) -> Any:
+    """A column of the row; `a.b` is also b inside the object a. Raises KeyError, naming the column."""
+    if name in row:
+        return row[name]
+    item: Any = row
+    for part in name.split("."):
+        if not isinstance(item, Mapping) or part not in item:
+            raise KeyError(name)
+        item = cast(Columns, item)[part]
+    return item
 
 
 def _text(item: Any, column: str, field: str) -> str:

@@ -22,10 +22,40 @@ class Step:
     rows: int
     invalid: int
     rows_per_s: float
+    left_s: float | None
+    """Until the end of the file at this rate; None where nothing tells."""
 
     def __str__(self) -> str:
         invalid = f", {self.invalid:,} invalid" if self.invalid else ""
-        return f"{self.rows:,} rows, {self.rows_per_s:,.0f} rows/s{invalid}"
+        left = "" if self.left_s is None else f", {duration(self.left_s)} left"
+        return f"{self.rows:,} rows, {self.rows_per_s:,.0f} rows/s{invalid}{left}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Where this process began to take rows, and when: what an earlier one had taken says nothing of the rate."""
+
+    size_bytes: int
+    began_at: float
+    """Monotonic, in seconds."""
+    bytes_before: int
+    rows_before: int
+
+    def step(self, bytes_read: int, rows: int, invalid: int, now: float) -> Step:
+        """Where the import is at `now`, with its rate and the time left."""
+        elapsed_s = max(1e-9, now - self.began_at)
+        bytes_per_s = (bytes_read - self.bytes_before) / elapsed_s
+        left_s = (self.size_bytes - bytes_read) / bytes_per_s if bytes_per_s > 0 else None
+        return Step(bytes_read, rows, invalid, (rows - self.rows_before) / elapsed_s, left_s)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: `8 s`, `3:20`, `1:05:00`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 class Progress(Protocol):
@@ -43,7 +73,7 @@ def open_progress(title: str, size_bytes: int) -> Generator[Progress]:
         yield _Lines(title, size_bytes)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = (
@@ -51,7 +81,6 @@ def open_progress(title: str, size_bytes: int) -> Generator[Progress]:
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TextColumn("{task.fields[step]}"),
-        TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar, _logging_above_it():
         task = bar.add_task(title, total=size_bytes, step="")

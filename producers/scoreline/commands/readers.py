@@ -1,28 +1,21 @@
-"""Rows of a JSONL or CSV file, plain or gzip, one at a time: a broken row is reported and its neighbours are read."""
+"""Rows of JSONL and CSV lines, one at a time: a broken row is reported and its neighbours are read."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, Self, cast
 
 from scoreline.errors import MalformedRecord
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import RAW_BYTES_MAX, RECORD_BYTES_MAX
 
-Format = Literal["jsonl", "csv"]
+Format = Literal["jsonl", "json", "csv", "parquet"]
 
 LINE_BYTES_MAX = RAW_BYTES_MAX
 """Longest line that is read; of a longer one only this much is ever in memory."""
-_FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
-_GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -30,67 +23,43 @@ class Row(NamedTuple):
     """One row of a file."""
 
     line: int
-    """Number of its first line, from 1."""
+    """Number of its first line, from 1; in files without lines the number of the row."""
     content: dict[str, Any] | Rejection
     """Column → value, or why the row cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An open file."""
-
-    rows: Iterator[Row]
-    """Read as they are taken. Raises MalformedRecord where the file cannot be read any further."""
-    bytes_read: Callable[[], int]
-    """How far the file has been read, of its size on disk, in bytes."""
-
-
-def format_of(path: Path) -> Format | None:
-    """The format that a file's name tells, None if it tells none."""
-    name = path.with_suffix("") if path.suffix == ".gz" else path
-    return _FORMATS.get(name.suffix.lower())
-
-
-@contextmanager
-def open_source(path: Path, file_format: Format) -> Generator[Source]:
-    """The rows of a file. Raises MalformedRecord when it cannot be opened or its CSV header is of no use."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise MalformedRecord(f"{path} cannot be opened: {error.strerror}") from error
-    with file:
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if file.peek(2)[:2] == _GZIP_MAGIC else file
-        lines = _readable(read_lines(stream), path)
-        rows = json_rows(lines) if file_format == "jsonl" else csv_rows(lines, str(path))
-        yield Source(rows, file.raw.tell)
-
-
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines without their end; one longer than `LINE_BYTES_MAX` is cut one byte above."""
+def read_lines(stream: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[bytes]:
+    """Lines without their end; one longer than `bytes_max` is cut one byte above."""
     first = True
-    while line := stream.readline(LINE_BYTES_MAX + 1):
+    while line := stream.readline(bytes_max + 1):
         more = line
-        while not more.endswith(b"\n") and (more := stream.readline(LINE_BYTES_MAX)):
+        while not more.endswith(b"\n") and (more := stream.readline(bytes_max)):
             pass
         yield (line.removeprefix(_BOM) if first else line).rstrip(b"\r\n")
         first = False
 
 
-def json_rows(lines: Iterator[bytes]) -> Iterator[Row]:
-    """A row for each line that is not blank."""
+def json_rows(
+    lines: Iterator[bytes], decode: Callable[[str], Any] | None = None, bytes_max: int = LINE_BYTES_MAX
+) -> Iterator[Row]:
+    """A row for each line that is not blank; `decode` is `decode_json` unless another is given."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield Row(number, parse_object(line))
+            yield Row(number, parse_object(line, decode or decode_json, bytes_max))
 
 
-def parse_object(line: bytes) -> dict[str, Any] | Rejection:
-    """One JSON object, strictly: UTF-8, no repeated key, no NaN; or why it is none."""
-    if len(line) > LINE_BYTES_MAX:
-        return Rejection(Reason.TOO_LARGE, f"the line is longer than {LINE_BYTES_MAX} bytes")
+def parse_object(line: bytes, decode: Callable[[str], Any], bytes_max: int) -> dict[str, Any] | Rejection:
+    """One JSON object, or why it is none."""
+    if len(line) > bytes_max:
+        return Rejection(Reason.TOO_LARGE, f"the line is longer than {bytes_max} bytes")
     try:
-        parsed = decode_json(line.decode())
+        return object_of(decode(line.decode()))
     except (ValueError, RecursionError) as error:
         return Rejection(Reason.MALFORMED_JSON, f"{error}")
+
+
+def object_of(parsed: Any) -> dict[str, Any] | Rejection:
+    """`parsed` where it is an object, else why it is none."""
     if isinstance(parsed, dict):
         return cast("dict[str, Any]", parsed)
     return Rejection(Reason.MALFORMED_JSON, f"expected one JSON object, found {found(parsed)}")
@@ -180,13 +149,6 @@ class _CsvLines:
             return line.decode() + "\n"
         except UnicodeDecodeError as error:
             raise csv.Error(f"not UTF-8: {error}") from error
-
-
-def _readable(lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    try:
-        yield from lines
-    except (OSError, EOFError, zlib.error) as error:
-        raise MalformedRecord(f"{path} cannot be read to its end: {error}") from error
 
 
 def _object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from confluent_kafka.admin import AdminClient
+from pyarrow import parquet
 
 from scoreline.kafka import client_options, ensure_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.producers.scoreline.commands.conftest import Command, Start
+from tests.producers.scoreline.commands.test_presets import EXPORTS, FILES, preset_of
 from tests.support import eventually, read_topic
 
 MANY = 50_000
@@ -168,6 +171,116 @@ def test_restart_begins_at_the_first_row(start: Start, run: Command, topics: Set
     assert len(records(topics)) == first["sent"] + MANY
 
 
+def test_parquet_import_continues_after_kill(start: Start, run: Command, topics: Settings, tmp_path: Path) -> None:
+    """As every other format: every row is sent, fewer than twice."""
+    file = tmp_path / "many.parquet"
+    numbers = range(MANY)
+    columns = {
+        "score_id": [f"s-{n}" for n in numbers],
+        "name": ["x"] * MANY,
+        "value": [*numbers],
+        "trace_id": ["t"] * MANY,
+    }
+    parquet.write_table(pyarrow.table(columns), file, row_group_size=10_000)
+    killed = start("import", file)
+    _await_checkpoint(file)
+    killed.kill()
+    killed.wait(30)
+    done = run("import", file, "--json")
+    assert json.loads(done.stdout) == {"sent": MANY, "acknowledged": MANY, "invalid": 0}
+    assert "continuing after row " in done.stderr
+    keys = [key for key, _ in records(topics)]
+    assert len(set(keys)) == MANY
+    assert len(keys) < 2 * MANY
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_second_import_of_an_export_sends_the_same(run: Command, topics: Settings, name: str) -> None:
+    """Ids and content of every score, so that all of them are duplicates."""
+    expected = json.loads((EXPORTS / "expected" / f"{name.partition('.')[0]}.json").read_text())
+    counts = {"sent": len(expected), "acknowledged": len(expected), "invalid": 0}
+    for _ in range(2):
+        assert json.loads(run("import", EXPORTS / name, "--preset", preset_of(name), "--json").stdout) == counts
+    sent = records(topics)
+    assert len(sent) == 2 * len(expected)
+    for score in expected:
+        twice = [fields for key, fields in sent if key == f"default/{score['score_id']}"]
+        assert len(twice) == 2
+        assert twice[0] == twice[1]
+
+
+def test_invalid_score_of_a_record_costs_only_itself(run: Command, topics: Settings, tmp_path: Path) -> None:
+    """It is reported with the number of its record; the record's other scores are sent."""
+    file = tmp_path / "log.json"
+    samples = [
+        {"id": n, "epoch": 1, "scores": {"a": {"value": n}, "b": {"value": {}}, "c": {"value": [[]]}}} for n in (1, 2)
+    ]
+    file.write_text(json.dumps({"eval": {"eval_id": "e", "task_id": "t"}, "samples": samples}))
+    done = run("import", file, "--preset", "inspect", "--json")
+    assert json.loads(done.stdout) == {"sent": 2, "acknowledged": 2, "invalid": 2}
+    assert [line.split(":")[0] for line in done.stderr.splitlines() if "invalid_value" in line] == [
+        "record 1",
+        "record 2",
+    ]
+    assert sorted(key for key, _ in records(topics)) == ["default/e/t/1/1/a", "default/e/t/2/1/a"]
+
+
+def test_dry_run_reports_what_would_be_rejected_and_needs_no_broker(run: Command, tmp_path: Path) -> None:
+    """Reasons by count with the first rows, their field and the remedy; nothing is sent, no journal is written."""
+    file = tmp_path / "mixed.jsonl"
+    rows = [
+        {"score_id": "a", "name": "x", "value": 1, "trace_id": "t"},
+        {"score_id": "a", "name": "x", "value": 1, "trace_id": "t"},
+        {"score_id": "a", "name": "x", "value": 2, "trace_id": "t"},
+        *({"score_id": f"n-{n}", "value": 1, "trace_id": "t"} for n in range(5)),
+        {"score_id": "b", "name": "x", "value": 1},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    command = ["import", file, "--dry-run"]
+    found = json.loads(run(*command, "--json", kafka="localhost:1").stdout)
+    assert {key: item for key, item in found.items() if key != "reasons"} == {
+        "rows": 10,
+        "valid": 1,
+        "duplicate": 1,
+        "without_score": 0,
+        "rejected": 8,
+    }
+    reasons = {item["reason"]: item for item in found["reasons"]}
+    assert {reason: item["count"] for reason, item in reasons.items()} == {
+        "missing_field": 5,
+        "conflicting_duplicate": 1,
+        "malformed_json": 1,
+        "no_target": 1,
+    }
+    missing = reasons["missing_field"]
+    assert [example["line"] for example in missing["examples"]] == [4, 5, 6]
+    assert missing["examples"][0] == {"line": 4, "field": "name", "detail": "name: required"}
+    assert "--map name=" in missing["remedy"]
+    assert reasons["conflicting_duplicate"]["examples"][0]["line"] == 3
+    shown = run(*command, kafka="localhost:1").stdout.splitlines()
+    assert shown[0] == "10 rows; 1 would be sent, 8 rejected, 1 twice in the file"
+    assert shown[2:8] == [
+        "missing_field: 5",
+        "  line 4: name: required",
+        "  line 5: name: required",
+        "  line 6: name: required",
+        "  … and 2 more",
+        "  fix: Fill it from a column, --map name='{column}', or with one text, --map name=TEXT.",
+    ]
+    run(*command, "--strict", kafka="localhost:1", status=1)
+    assert not _checkpoints(file)
+
+
+def test_dry_run_says_what_the_import_then_does(run: Command, topics: Settings, tmp_path: Path) -> None:
+    """The same counts, on the same file, with the same mapping."""
+    file = tmp_path / "rows.csv"
+    file.write_text("id,value\n" + "".join(f"{n},{'nan' if n % 3 == 0 else n}\n" for n in range(30)))
+    command = ["import", file, "--json", "--map", "score_id={id}", "--map", "name=x", "--map", "trace_id=t"]
+    tried = json.loads(run(*command, "--dry-run").stdout)
+    done = json.loads(run(*command).stdout)
+    assert (tried["valid"], tried["rejected"]) == (done["acknowledged"], done["invalid"]) == (20, 10)
+
+
 def test_truncated_file_sends_its_rows_and_fails(run: Command, topics: Settings, tmp_path: Path) -> None:
     """What could be read is counted and acknowledged."""
     file = tmp_path / "cut.jsonl.gz"
@@ -182,7 +295,10 @@ def test_truncated_file_sends_its_rows_and_fails(run: Command, topics: Settings,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scores.txt"], "give --format jsonl or --format csv"),
+        (["scores.txt"], "give --format jsonl, json, csv or parquet"),
+        (["scores.csv", "--preset", "mlflow"], "--preset mlflow reads json or jsonl, not csv"),
+        (["scores.csv", "--preset", "langfuse", "--metadata-rest"], "--map metadata.KEY"),
+        (["scores.csv", "--preset", "nobody"], "langsmith"),
         (["scores.csv", "--map", "nmae={x}"], "--map: 'nmae' is no field of a score"),
         (["none.csv"], "none.csv"),
         (["scores.csv", "--format", "xml"], "jsonl"),

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreline.commands.readers import (
-    LINE_BYTES_MAX,
-    Format,
-    Row,
-    csv_rows,
-    format_of,
-    json_rows,
-    open_source,
-    read_lines,
-)
+from scoreline.commands.readers import LINE_BYTES_MAX, csv_rows, json_rows, read_lines
 from scoreline.errors import MalformedRecord
 from scoreline.rejections import Reason, Rejection
 
@@ -140,41 +129,3 @@ def _cell(cell: str) -> str | None:
     while "\r\n" in cell:
         cell = cell.replace("\r\n", "\n")
     return cell or None
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("a.jsonl", "jsonl"), ("a.NDJSON.gz", "jsonl"), ("a.b.csv", "csv"), ("a.csv.gz", "csv"), ("a.txt", None)],
-)
-def test_name_tells_the_format(name: str, expected: Format | None) -> None:
-    """Under .gz too."""
-    assert format_of(Path(name)) == expected
-
-
-def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
-    """Whatever the file is called; progress is in bytes on disk."""
-    file = tmp_path / "scores.jsonl"
-    file.write_bytes(gzip.compress(b'{"a":1}\n{"a":2}\n'))
-    with open_source(file, "jsonl") as source:
-        assert [row.content for row in source.rows] == [{"a": 1}, {"a": 2}]
-        assert source.bytes_read() == file.stat().st_size
-
-
-def test_truncated_gzip_gives_its_rows_before_the_error(tmp_path: Path) -> None:
-    """The error names the file."""
-    file = tmp_path / "scores.jsonl.gz"
-    whole = gzip.compress(b"".join(b'{"a":%d}\n' % number for number in range(50_000)))
-    file.write_bytes(whole[: len(whole) // 2])
-    read: list[Row] = []
-    with (
-        open_source(file, "jsonl") as source,
-        pytest.raises(MalformedRecord, match=r"scores\.jsonl\.gz cannot be read"),
-    ):
-        read.extend(source.rows)
-    assert len(read) > 1000
-
-
-def test_folder_is_no_file(tmp_path: Path) -> None:
-    """What the system says is in the message."""
-    with pytest.raises(MalformedRecord, match="Is a directory"), open_source(tmp_path, "csv"):
-        pass
