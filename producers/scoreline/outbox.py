@@ -392,4 +392,4 @@ class Outbox:
 
     def _why_full(self) -> str:
         remedy = self._trouble or "bring the broker back, or raise SCORELINE_QUEUE_EVENTS_MAX or SCORELINE_QUEUE_WAIT_S"
-        return f"{len(self._producer) + len(self._held)} scores wait for Kafka at {self._settings.kafka}; {remedy}"
+        return f"no room: scores that wait for Kafka at {self._settings.kafka} fill the queue; {remedy}"

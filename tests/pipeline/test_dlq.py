@@ -162,7 +162,7 @@ def test_interrupted_replay_goes_on_where_it_was(pipeline: Pipeline, tmp_path: P
     handled = "SELECT count() FROM dead_letter_actions"
     eventually(lambda: pipeline.ask(handled)[0][0] >= 20, "two batches written down")
     slow.send_signal(signal.SIGINT)
-    assert slow.wait(30) == 130
+    assert slow.wait(60) == 130
     [(before,)] = pipeline.ask(handled)
     assert 20 <= before < 100
     assert dlq(pipeline, "replay", "--yes")["sent"] == 100 - before

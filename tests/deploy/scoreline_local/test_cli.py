@@ -79,16 +79,16 @@ def test_foreground_stops_everything_on_a_signal(data: DataDir, number: signal.S
         assert process.stdout is not None
         assert process.stdout.readline().startswith("clickhouse ready")
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stdout.read().splitlines() == ["clickhouse stopped"]
-    eventually(lambda: not is_locked(data.supervisor_lock), "the lock is free", 5)
+    eventually(lambda: not is_locked(data.supervisor_lock), "the lock is free")
 
 
 def test_ctrl_c_while_starting_leaves_nothing_behind(data: DataDir) -> None:
     """Whoever breaks off `up` does not want a stack."""
     command = [sys.executable, "-m", "scoreline.cli", "up", "--only", "kafka,clickhouse", *ANY_PORTS]
     with subprocess.Popen([*command, "--data-dir", str(data.root)], stdout=subprocess.PIPE, text=True) as process:
-        eventually(data.plan.exists, "the plan is written, the supervisor starts", 30)
+        eventually(data.plan.exists, "the plan is written, the supervisor starts")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert not is_locked(data.supervisor_lock)

@@ -54,7 +54,7 @@ def test_port_of_a_process_that_is_just_ending_is_waited_for() -> None:
     assert not is_free(port)
     require_free(port, what="ClickHouse", setting="S", flag="--f")
     assert is_free(port)
-    ending.communicate(timeout=10)
+    ending.communicate(timeout=60)
 
 
 def test_port_that_no_user_may_take_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def test_killed_supervisor_does_not_block_the_next_start(data: DataDir, local_se
     first = stack.up(local_settings, parts=("clickhouse",), tell=_silent)
     orphan = _pid(data, "clickhouse")
     os.kill(psutil.Process(orphan).ppid(), signal.SIGKILL)
-    eventually(lambda: not is_locked(data.supervisor_lock), "the supervisor is gone", 10)
+    eventually(lambda: not is_locked(data.supervisor_lock), "the supervisor is gone")
     assert _answers(_clickhouse(first))
     assert stack.status(data.root).processes == ()
     told: list[str] = []

@@ -68,7 +68,7 @@ def test_process_starts_when_what_it_needs_is_ready(data: DataDir) -> None:
         ),
         _silent,
     )
-    eventually(lambda: order.read_text() == "service step last ", "everything started in its order", 10)
+    eventually(lambda: order.read_text() == "service step last ", "everything started in its order")
     assert {p.name: p.state for p in _state(data).processes} == {
         "service": State.READY,
         "step": State.DONE,
@@ -81,7 +81,7 @@ def test_process_that_was_killed_is_started_again_and_counted(data: DataDir) -> 
     stack.launch(_plan(data, _sleeper("a"), _sleeper("b")), _silent)
     before, neighbour = _pid(data, "a"), _pid(data, "b")
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: _state(data).process("a").pid not in (None, before), "a was started again", 10)
+    eventually(lambda: _state(data).process("a").pid not in (None, before), "a was started again")
     assert _state(data).process("a").restarts == 1
     assert _state(data).process("b") == ProcessState(
         name="b",
@@ -98,7 +98,7 @@ def test_process_that_always_dies_is_restarted_for_ever_once_all_have_been_ready
     code += "sys.exit(3) if f.exists() else f.touch()\n"
     code += "open(os.environ['SCORELINE_READY_FILE'], 'w'); time.sleep(1)"
     stack.launch(_plan(data, _python("flaky", code, ready=ReadyWhen.FILE)), _silent)
-    eventually(lambda: _state(data).process("flaky").restarts > 5, "restarted beyond the bound of the start", 20)
+    eventually(lambda: _state(data).process("flaky").restarts > 5, "restarted beyond the bound of the start")
     assert _state(data).phase is Phase.READY
 
 
@@ -143,9 +143,9 @@ def test_process_whose_ready_file_goes_is_not_ready(data: DataDir) -> None:
     code = "import os, time; open(os.environ['SCORELINE_READY_FILE'], 'w'); time.sleep(300)"
     stack.launch(_plan(data, _python("sink", code, ready=ReadyWhen.FILE)), _silent)
     data.ready_file("sink").unlink()
-    eventually(lambda: _state(data).process("sink").state is State.STARTING, "not ready any more", 10)
+    eventually(lambda: _state(data).process("sink").state is State.STARTING, "not ready any more")
     data.ready_file("sink").touch()
-    eventually(lambda: _state(data).process("sink").state is State.READY, "ready again", 10)
+    eventually(lambda: _state(data).process("sink").state is State.READY, "ready again")
 
 
 def test_ready_file_of_a_former_life_does_not_count(data: DataDir) -> None:
@@ -206,7 +206,7 @@ def test_killed_supervisor_blocks_nothing_and_its_children_are_ended(data: DataD
     first = stack.launch(_plan(data, _python("a", code, ready=ReadyWhen.FILE), _sleeper("b")), _silent)
     children = [_pid(data, "a"), _pid(data, "b")]
     os.kill(first.supervisor_pid, signal.SIGKILL)
-    eventually(lambda: not is_locked(data.supervisor_lock), "the lock went with its holder", 10)
+    eventually(lambda: not is_locked(data.supervisor_lock), "the lock went with its holder")
     assert not any(_gone(pid) for pid in children)
     told: list[str] = []
     assert stack.end_orphans(data, told.append)
@@ -252,7 +252,7 @@ def test_supervisor_whose_data_folder_is_deleted_stops_everything(data: DataDir)
     state = stack.launch(_plan(data, _sleeper("a")), _silent)
     pid = _pid(data, "a")
     data.root.rename(data.root.with_name("moved away"))
-    eventually(lambda: _gone(pid) and _gone(state.supervisor_pid), "supervisor and child ended", 20)
+    eventually(lambda: _gone(pid) and _gone(state.supervisor_pid), "supervisor and child ended")
 
 
 def test_log_that_grows_too_long_is_put_aside(data: DataDir) -> None:
@@ -260,9 +260,9 @@ def test_log_that_grows_too_long_is_put_aside(data: DataDir) -> None:
     code = "import time\nfor n in range(10**9): print('line', n, 'x' * 500, flush=True); time.sleep(0.001)"
     stack.launch(_plan(data, _python("chatty", code), log_bytes_max=100_000), _silent)
     aside, path = data.logs / "chatty.log.1", data.log("chatty")
-    eventually(aside.exists, "the log was put aside", 20)
-    eventually(lambda: path.stat().st_size < aside.stat().st_size, "the log begins anew", 10)
-    eventually(lambda: path.stat().st_size > 0, "the log goes on", 10)
+    eventually(aside.exists, "the log was put aside")
+    eventually(lambda: path.stat().st_size < aside.stat().st_size, "the log begins anew")
+    eventually(lambda: path.stat().st_size > 0, "the log goes on")
     assert b"\0" not in path.read_bytes()
 
 

@@ -227,7 +227,7 @@ def test_lenient_client_counts_tells_and_warns_once(caplog: pytest.LogCaptureFix
     with pytest.raises(InvalidScore):
         handle.wait(0)
     warnings = [record.getMessage() for record in caplog.records if record.name == "scoreline.refusals"]
-    assert [text.split()[2] for text in warnings] == ["no_target:", "2", "2", "this"]
+    assert [text.split()[2] for text in warnings] == ["no_target:", "no", "2", "this"]
 
 
 def test_callback_that_fails_never_raises_in_a_lenient_client(caplog: pytest.LogCaptureFixture) -> None:

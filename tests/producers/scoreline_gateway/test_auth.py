@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,8 @@ from tests.running_gateway import SCORE, Gateway, make_key
 from tests.support import eventually
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
+UNKEYED = itertools.repeat("")
+"""Names for parameters that hold a new secret in every process: all processes of one run have to name a test alike."""
 KEY, OTHER = (new_key(project, [Scope.WRITE], None, NOW) for project in ("checkout", "other"))
 
 
@@ -35,6 +38,7 @@ def basic(public: str, secret: str) -> str:
         (f"bearer  {KEY.secret_key} ", "ignored"),
         (None, KEY.secret_key),
     ],
+    ids=UNKEYED,
 )
 def test_secret_is_taken_in_every_form(authorization: str | None, api_key: str | None) -> None:
     """The project comes from the key."""
@@ -62,6 +66,7 @@ def test_secret_is_taken_in_every_form(authorization: str | None, api_key: str |
         (basic(KEY.entry.public_key, OTHER.secret_key), None),
         (basic("", KEY.secret_key), None),
     ],
+    ids=UNKEYED,
 )
 def test_everything_else_is_401(authorization: str | None, api_key: str | None) -> None:
     """Wrong, cut, mixed, malformed: one answer with what to send."""
@@ -93,11 +98,11 @@ def test_rate_is_of_each_key_and_a_bulk_is_paid_for_afterwards(monkeypatch: pyte
 def test_key_works_when_it_is_made_and_not_when_it_is_revoked(gateway: Gateway) -> None:
     """Under a running gateway, within seconds; a key without the scope is told which one is needed."""
     made = make_key(gateway.settings, Scope.WRITE)
-    eventually(lambda: gateway.post(SCORE, x_api_key=made.secret_key).status_code == 202, "the key is known", 5)
+    eventually(lambda: gateway.post(SCORE, x_api_key=made.secret_key).status_code == 202, "the key is known")
     KeyStore(gateway.settings).revoke(made.entry.public_key)
-    eventually(lambda: gateway.post(SCORE, x_api_key=made.secret_key).status_code == 401, "the key is revoked", 5)
+    eventually(lambda: gateway.post(SCORE, x_api_key=made.secret_key).status_code == 401, "the key is revoked")
     reader = make_key(gateway.settings, Scope.READ)
-    eventually(lambda: gateway.post(SCORE, x_api_key=reader.secret_key).status_code == 403, "the key is known", 5)
+    eventually(lambda: gateway.post(SCORE, x_api_key=reader.secret_key).status_code == 403, "the key is known")
     refused = gateway.post(SCORE, x_api_key=reader.secret_key)
     assert refused.json()["error"]["code"] == "scope_missing"
     assert "--scope write" in refused.json()["error"]["remedy"]

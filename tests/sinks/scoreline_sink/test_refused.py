@@ -199,7 +199,7 @@ def test_an_unanswered_transaction_is_settled_in_place(
         await_settled(settings)
         assert stored(pipeline)[0] == 21
         sink.terminate()
-        assert sink.wait(30) == 0
+        assert sink.wait(60) == 0
         assert log.read_text().count("plans to settle") >= 3
     finally:
         sink.kill()

@@ -270,7 +270,7 @@ def test_a_stopped_sink_commits_what_it_stored(
         sink.process.send_signal(signal.SIGINT)
     finally:
         server.resume()
-    assert sink.process.wait(10) == 0
+    assert sink.process.wait(60) == 0
     assert not sink.ready_file.exists()
     assert not any(plans(settings))
     assert stored(pipeline) == (planned, planned, planned)

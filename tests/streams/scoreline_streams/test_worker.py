@@ -402,7 +402,7 @@ def test_flood_of_rejections_stops_its_partition_loudly(settings: Settings, topi
 def test_missing_topic_is_an_error(settings: Settings, tmp_path: Path) -> None:
     """Not an idle worker: it says which topics are missing and how they are made, and ends with status 1."""
     with Running(settings, tmp_path, "worker") as running:
-        assert running.process.wait(30) == 1
+        assert running.process.wait(60) == 1
         assert f"{settings.topic_prefix}scores.raw" in running.log
         assert "scoreline topics" in running.log
 
@@ -439,7 +439,7 @@ def test_faust_command_runs_the_worker(settings: Settings, topics: Topics, tmp_p
         assert f"pid={process.pid}," not in listening
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert len(enriched_ids(settings, topics)) == 50
 
 

@@ -333,7 +333,7 @@ def _interrupt(process: subprocess.Popen[bytes], file: Path, number: int) -> dic
     """Interrupt an import behind its first checkpoint; its counts."""
     _await_checkpoint(file)
     process.send_signal(number)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert b"the same command goes on from here" in error
     return json.loads(out)

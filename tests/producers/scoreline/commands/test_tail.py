@@ -101,7 +101,7 @@ def test_new_scores_are_shown_until_interrupted(start: Start, scores: Settings) 
     groups = AdminClient(client_options(scores)).list_consumer_groups().result(30).valid
     assert not [group.group_id for group in groups if group.group_id.startswith(scores.topic_prefix)]
     tail.send_signal(signal.SIGINT)
-    assert tail.communicate(timeout=30)[0] == b""
+    assert tail.communicate(timeout=60)[0] == b""
     assert tail.returncode == 0
 
 
@@ -113,7 +113,7 @@ def test_reader_that_goes_away_ends_it(start: Start, scores: Settings) -> None:
     tail.stdout.close()
     topic = declare_topics(scores).enriched.name
     produce(scores, topic, [(b"team/s-9", enriched("s-9"))] * 50)
-    assert tail.wait(30) == 0
+    assert tail.wait(60) == 0
     assert tail.stderr is not None
     assert b"Error" not in tail.stderr.read()
 
