@@ -126,6 +126,8 @@ async def _pieces(request: Request, limits: Limits, wire_max: int, inflated_max:
                 _refuse_size("the body, decompressed,", inflated_max, _setting(limits, inflated_max))
             held.take(len(piece))
             yield piece
+            # much can come of little: others get their turn in between
+            await asyncio.sleep(0)
     inflate.end()
 
 

@@ -12,7 +12,7 @@ from scoreline.errors import RequestRefused
 
 ENCODINGS = ("identity", "gzip", "deflate", "zstd")
 STEP_BYTES = 256 * 1024
-"""Most bytes that one step of gzip or deflate gives."""
+"""Most bytes of one piece."""
 _ZSTD_FEED_BYTES = 512
 """A zstd block of 4 bytes can give 128 KiB: so many bytes give 16 MiB at most before they are counted."""
 _ZSTD_WINDOW_MAX = 8 << 20
@@ -103,8 +103,8 @@ class _Zstd:
                     inflated = self._stream.decompress(piece)
                 except zstandard.ZstdError as error:
                     raise _broken("zstd") from error
-                if inflated:
-                    yield inflated
+                for begin in range(0, len(inflated), STEP_BYTES):
+                    yield inflated[begin : begin + STEP_BYTES]
                 piece = self._stream.unused_data if self._stream.eof else b""
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
@@ -101,6 +102,9 @@ def overloaded(setting: str) -> RequestRefused:
     )
 
 
+ENDING = RequestRefused(503, "ending", "the gateway ends before this request", "Send it again.", 1)
+
+
 class Admission:
     """ASGI middleware that bounds how many requests are worked on, and how many bytes they hold together."""
 
@@ -120,6 +124,8 @@ class Admission:
         self.requests += 1
         try:
             await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            await error_response(ENDING)(scope, receive, send)
         finally:
             self.requests -= 1
             self.bytes -= held.bytes
