@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from scoreline.rejections import Reason
+from scoreline_gateway.answers import json_response
 
 router = APIRouter()
 
@@ -39,7 +40,7 @@ def score_schema() -> dict[str, Any]:
 @router.get("/v1/schema", summary="The schema of a score", tags=["scores"])
 async def schema() -> Response:
     """JSON Schema (draft-07) of one score as `POST /v1/scores` takes it."""
-    return Response(orjson.dumps(score_schema()), media_type="application/schema+json")
+    return json_response(score_schema())
 
 
 def describe(app: FastAPI) -> None:
@@ -83,7 +84,7 @@ _ONE = {"name": "accuracy", "value": 0.92, "trace_id": "abcdef1234567890abcdef12
 _OTHER = {"score_id": "nightly/42/resolved", "name": "resolved", "value": True, "dataset_run_id": "nightly-42"}
 _ACCEPTED = {"score_id": "nightly/42/resolved", "status": "accepted"}
 _REJECTED = {
-    "score_id": None,
+    "score_id": "nightly/42/helpful",
     "status": "rejected",
     "reason": "no_target",
     "detail": "one of trace_id, session_id or dataset_run_id is required",
@@ -110,7 +111,10 @@ CREATE_SCORES: dict[str, Any] = {
                 "schema": {
                     "anyOf": [
                         {"$ref": "#/components/schemas/Score"},
-                        {"type": "array", "items": {"$ref": "#/components/schemas/Score"}},
+                        {
+                            "type": "array",
+                            "items": {"description": "A `Score`. Each is judged by itself and has its own result."},
+                        },
                     ]
                 },
                 "examples": {
@@ -123,7 +127,7 @@ CREATE_SCORES: dict[str, Any] = {
                 },
             },
             "application/x-ndjson": {
-                "schema": {"type": "string", "description": "A score on each line."},
+                "schema": {"description": "A `Score` on each line, judged by itself, with its own result."},
                 "example": '{"name": "accuracy", "value": 0.92, "trace_id": "t-1"}\n'
                 '{"name": "accuracy", "value": 0.7, "trace_id": "t-2"}\n',
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
+from scoreline.rejections import found
 from scoreline_gateway.answers import error_response, json_response, rejection_fields, rejection_response, unavailable
 from scoreline_gateway.auth import Caller, authorize
 from scoreline_gateway.bodies import malformed, read_body, read_lines
@@ -23,7 +25,7 @@ router = APIRouter()
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 JSON = frozenset({"", "application/json", "text/json", "application/x-www-form-urlencoded"})
 """`application/x-www-form-urlencoded` is what curl says of any body where it is not told."""
-IDEMPOTENCY_KEY_MAX = 255
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
 @router.post("/v1/scores", status_code=202, summary="Send scores", tags=["scores"], openapi_extra=CREATE_SCORES)
@@ -91,9 +93,12 @@ def _ids(request: Request, project: str) -> Callable[[], str]:
     key = request.headers.get("idempotency-key")
     if key is None:
         return random_ids()
-    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
+    if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         raise RequestRefused(
-            400, "bad_idempotency_key", f"Idempotency-Key has {len(key)} characters", f"Use 1–{IDEMPOTENCY_KEY_MAX}."
+            400,
+            "bad_idempotency_key",
+            f"Idempotency-Key is {found(key)}",
+            "Use 1–255 visible ASCII characters, as a UUID that stays the same when the request is sent again.",
         )
     return ids_of(key, project)
 

@@ -53,14 +53,12 @@ def raw() -> Schema:
 
 
 def body() -> Schema:
-    """A score in a request to the gateway, which fills in what is missing of a value of `scores.raw`."""
+    """A score in a request to the gateway, which makes a value of `scores.raw` of it: id and project may be missing."""
     schema = raw()
-    schema["description"] = "One score as the gateway takes it."
+    schema["description"] = "One score as the gateway takes it; its project is the API key's."
     schema["required"] = [name for name in schema["required"] if name != "score_id"]
-    project, score_id = schema["properties"]["project"], schema["properties"]["score_id"]
-    del project["default"]
-    project["description"] = "The tenant: the API key's, also where it is not given; another one is rejected."
-    score_id["description"] += " Without it one is made."
+    schema["properties"]["score_id"]["description"] += " Without it one is made."
+    del schema["properties"]["project"]
     return schema
 
 
