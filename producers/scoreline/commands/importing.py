@@ -88,7 +88,7 @@ def import_scores(
     ----------
     file
         A .jsonl, .ndjson, .json, .csv or .parquet file; gzip is recognized by its content. Parquet needs
-        pip install 'scoreline[parquet]'. A .json document is read whole, up to 256 MiB; all others in pieces.
+        pip install 'scoreline[parquet]'. A .json document is read whole, up to 128 MiB; all others in pieces.
     preset
         The system that the file was exported from.
     mapping

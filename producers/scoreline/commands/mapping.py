@@ -98,7 +98,7 @@ def fields_of(row: Columns, plan: Plan, record: Columns | None = None) -> Fields
     row's. Raises InvalidScore when the row lacks a column or a value cannot be read.
     """
     fields: Fields = {column: row[column] for column in plan.taken.intersection(row) if row[column] is not None}
-    columns = row if record is None else {**row, **record}
+    columns = {**row, **record} if record is not None and (plan.fields or plan.inner) else row
     for field, template in plan.fields:
         if (item := _fill(template, columns, field)) is not None:
             fields[field] = item

@@ -16,6 +16,7 @@ from scoreline.commands.readers import Row
 from scoreline.errors import MalformedRecord, SettingsError
 
 BATCH_ROWS = 1_000
+_PLAIN = frozenset((str, bool, int, float, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _rows(opened: Any, arrow: Any, path: Path) -> Iterator[Row]:
         for batch in opened.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
             for columns in _to_microseconds(batch, arrow).to_pylist(maps_as_pydicts="lossy"):
                 number += 1
-                yield Row(number, {column: plain(value) for column, value in columns.items()})
+                yield Row(number, {c: item if type(item) in _PLAIN else plain(item) for c, item in columns.items()})
     except (arrow.ArrowException, OSError) as error:
         raise MalformedRecord(f"{path} cannot be read to its end: {error}") from error
 
@@ -65,7 +66,7 @@ def _to_microseconds(batch: Any, arrow: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: times as RFC 3339 where they have a zone, decimals as text, bytes as text or base64."""
-    if value is None or isinstance(value, (str, bool, int, float)):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from scoreline.commands.presets.parts import Fields, Record, member, members, moment, present
@@ -81,6 +82,7 @@ def _subject(subject: Record) -> Fields:
     return {} if field is None else {"trace_id": subject.get("traceId"), field: subject.get("id")}
 
 
+@lru_cache(maxsize=256)
 def _camel(key: str) -> str:
     head, *rest = key.split("_")
     return head + "".join(part.capitalize() for part in rest)
