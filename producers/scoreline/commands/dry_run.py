@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -10,20 +9,28 @@ from typing import Any, NamedTuple
 
 from scoreline.client import prepare
 from scoreline.commands.mapping import Fields
-from scoreline.commands.terminal import print_json, printable
+from scoreline.commands.terminal import printable
 from scoreline.errors import InvalidScore
 from scoreline.events import ScoreEvent
+from scoreline.judging import judge
 from scoreline.rejections import Reason, Rejection
 from scoreline.remedies import field_of, remedy_of
 
 EXAMPLES_MAX = 3
+CAUSES_MAX = 100
+"""Pairs of reason and field that are told apart; in further ones of a reason the field is not."""
 IDS_MAX = 1_000_000
 """Ids that are remembered to find two scores with one id, in some 200 MB; of later ones only equal rows are missed."""
-_NOT_CONTENT = ("score_id", "project", "timestamp", "source", "author", "service", "environment", "release")
+_NOT_CONTENT = frozenset(
+    ("score_id", "project", "value", "data_type", "timestamp", "source", "author", "service", "environment", "release")
+)
+"""Fields that do not make another score under the same id, and the value, which is compared as it is understood."""
 
 _REMEDIES: Mapping[str, str] = {
     Reason.TOO_LARGE: "Keep a record within 256 KiB: map comment and metadata to less (--map comment=).",
     Reason.MALFORMED_JSON: "Write one JSON object in UTF-8 a line, no key twice; --format where the name misleads.",
+    Reason.UNSUPPORTED_VERSION: "Leave the version out: --map schema_version=",
+    Reason.UNKNOWN_FIELD: "Put what is yours into metadata: --map metadata.KEY='{{column}}'.",
     Reason.MISSING_FIELD: "Fill it from a column, --map {field}='{{column}}', or with one text, --map {field}=TEXT.",
     Reason.INVALID_VALUE: "Map {field} to a column that holds what is expected, --map {field}='{{column}}', or leave "
     "an optional field out: --map {field}=",
@@ -32,15 +39,37 @@ _REMEDIES: Mapping[str, str] = {
     Reason.CONFLICTING_DUPLICATE: "Two scores have one id: make it of what tells them apart, "
     "--map score_id='{{run}}/{{sample}}/{{name}}'.",
 }
-"""Reason → what to do about it in the command at hand; the others' remedies are those of `scoreline dlq`."""
+"""Each reason that an import can find → what to do about it in the command at hand."""
 
 
 class Example(NamedTuple):
     """One score that would be rejected."""
 
     line: int
-    field: str | None
     detail: str
+
+
+class Cause(NamedTuple):
+    """Why scores would be rejected."""
+
+    reason: str
+    field: str | None
+    """None where the whole record is wrong."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        text = _REMEDIES.get(self.reason)
+        return remedy_of(self.reason) if text is None else text.format(field=self.field or "FIELD")
+
+
+@dataclass
+class Rejected:
+    """The scores that would be rejected for one cause."""
+
+    count: int = 0
+    examples: list[Example] = field(default_factory=list[Example])
+    """The first of them."""
 
 
 @dataclass
@@ -54,16 +83,13 @@ class Trial:
     """Scores that the file holds twice."""
     without_score: int = 0
     """Records of an export that say no score, such as a log's other events."""
-    rejected: dict[str, int] = field(default_factory=dict[str, int])
-    """Reason → scores."""
-    examples: dict[str, list[Example]] = field(default_factory=dict[str, list[Example]])
-    """Reason → its first scores."""
+    rejected: dict[Cause, Rejected] = field(default_factory=dict["Cause", "Rejected"])
     _seen: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     """Hash of an id → hash of what its first score says."""
 
     @property
     def rejections(self) -> int:
-        return sum(self.rejected.values())
+        return sum(rejected.count for rejected in self.rejected.values())
 
     def take(self, line: int, scores: Iterable[Fields | Rejection], origin: Mapping[str, str], now_ms: int) -> None:
         """Judge the scores of one row as the client and the worker would, configs apart."""
@@ -97,10 +123,13 @@ class Trial:
 
     def _reject(self, line: int, rejection: Rejection) -> None:
         reason = rejection.reason.value
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
-        examples = self.examples.setdefault(reason, [])
-        if len(examples) < EXAMPLES_MAX:
-            examples.append(Example(line, field_of(reason, rejection.detail), rejection.detail))
+        cause = Cause(reason, field_of(reason, rejection.detail))
+        if cause not in self.rejected and len(self.rejected) >= CAUSES_MAX:
+            cause = Cause(reason, None)
+        rejected = self.rejected.setdefault(cause, Rejected())
+        rejected.count += 1
+        if len(rejected.examples) < EXAMPLES_MAX:
+            rejected.examples.append(Example(line, rejection.detail))
 
     def as_json(self) -> dict[str, Any]:
         """What `--dry-run --json` prints."""
@@ -112,21 +141,15 @@ class Trial:
             "rejected": self.rejections,
             "reasons": [
                 {
-                    "reason": reason,
-                    "count": count,
-                    "remedy": self.remedy(reason),
-                    "examples": [example._asdict() for example in self.examples[reason]],
+                    "reason": cause.reason,
+                    "field": cause.field,
+                    "count": rejected.count,
+                    "remedy": cause.remedy,
+                    "examples": [example._asdict() for example in rejected.examples],
                 }
-                for reason, count in self._by_count()
+                for cause, rejected in self._by_count()
             ],
         }
-
-    def remedy(self, reason: str) -> str:
-        """What to do about the scores of one reason, in words of the first one's field."""
-        text = _REMEDIES.get(reason)
-        if text is None:
-            return remedy_of(reason).split(" Here: ")[0]
-        return text.format(field=self.examples[reason][0].field or "FIELD")
 
     def show(self, unit: str, write: Callable[[str], object]) -> None:
         """The same for people; nothing that a terminal would obey."""
@@ -134,27 +157,20 @@ class Trial:
         rare = {"twice in the file": self.duplicate, "without a score": self.without_score}
         counts |= {what: count for what, count in rare.items() if count}
         write(f"{self.rows:,} rows; " + ", ".join(f"{count:,} {what}" for what, count in counts.items()) + "\n")
-        for reason, count in self._by_count():
-            write(f"\n{reason}: {count:,}\n")
-            for example in self.examples[reason]:
+        for cause, rejected in self._by_count():
+            write(f"\n{cause.reason}: {rejected.count:,}\n")
+            for example in rejected.examples:
                 write(f"  {unit} {example.line}: {printable(example.detail)}\n")
-            if count > len(self.examples[reason]):
-                write(f"  … and {count - len(self.examples[reason]):,} more\n")
-            write(f"  fix: {self.remedy(reason)}\n")
+            if rejected.count > len(rejected.examples):
+                write(f"  … and {rejected.count - len(rejected.examples):,} more\n")
+            write(f"  fix: {printable(cause.remedy)}\n")
         write("\nnothing was sent; score configs and ids that are stored already were not looked at\n")
 
-    def _by_count(self) -> list[tuple[str, int]]:
-        return sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
-
-
-def report(trial: Trial, unit: str, as_json: bool) -> None:
-    """Print what was found."""
-    if as_json:
-        print_json(trial.as_json())
-    else:
-        trial.show(unit, sys.stdout.write)
+    def _by_count(self) -> list[tuple[Cause, Rejected]]:
+        return sorted(self.rejected.items(), key=lambda item: (-item[1].count, item[0].reason, item[0].field or ""))
 
 
 def _content(event: ScoreEvent) -> bytes:
-    """What of an event makes it another score under the same id."""
-    return event.model_dump_json(exclude=set(_NOT_CONTENT)).encode()
+    """What of an event makes it another score under the same id, as the worker sees it."""
+    value = (event.value, event.data_type) if event.config_id is not None else judge(event, None)
+    return event.model_dump_json(exclude=set(_NOT_CONTENT)).encode() + repr(value).encode()

@@ -18,7 +18,7 @@ from cyclopts.types import ExistingFile
 from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.checkpoints import Checkpoint, Journal, journal_of
-from scoreline.commands.dry_run import Trial, report
+from scoreline.commands.dry_run import Trial
 from scoreline.commands.mapping import Plan, plan_of
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.presets import PRESETS, Preset, PresetName
@@ -106,7 +106,7 @@ def import_scores(
         Begin at the first row, whatever an interrupted import had already sent.
     as_json
         Print exactly {"sent", "acknowledged", "invalid"}: counts for the whole file. With --dry-run: {"rows", "valid",
-        "duplicate", "without_score", "rejected", "reasons": [{"reason", "count", "remedy", "examples"}]}.
+        "duplicate", "without_score", "rejected", "reasons": [{"reason", "field", "count", "remedy", "examples"}]}.
     """
     job = _job(file, preset, file_format, mapping or (), metadata_rest)
     settings = load_settings()
@@ -161,7 +161,10 @@ def _try_out(job: Job, settings: Settings, as_json: bool) -> int:
             trial.take(row.line, scores_of(row, job.plan, job.preset), origin, int(time.time() * 1000))
             if trial.rows % SHOW_ROWS == 0:
                 progress.show(pace.step(source.bytes_read(), trial.rows, trial.rejections, time.monotonic()))
-    report(trial, source.unit, as_json)
+    if as_json:
+        print_json(trial.as_json())
+    else:
+        trial.show(source.unit, sys.stdout.write)
     return trial.rejections
 
 

@@ -230,35 +230,36 @@ def test_dry_run_reports_what_would_be_rejected_and_needs_no_broker(run: Command
     file = tmp_path / "mixed.jsonl"
     rows = [
         {"score_id": "a", "name": "x", "value": 1, "trace_id": "t"},
-        {"score_id": "a", "name": "x", "value": 1, "trace_id": "t"},
+        {"score_id": "a", "name": "x", "value": "1.0", "data_type": "NUMERIC", "trace_id": "t", "service": "other"},
         {"score_id": "a", "name": "x", "value": 2, "trace_id": "t"},
         *({"score_id": f"n-{n}", "value": 1, "trace_id": "t"} for n in range(5)),
         {"score_id": "b", "name": "x", "value": 1},
+        {"score_id": "c", "name": "x", "trace_id": "t"},
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
     command = ["import", file, "--dry-run"]
     found = json.loads(run(*command, "--json", kafka="localhost:1").stdout)
     assert {key: item for key, item in found.items() if key != "reasons"} == {
-        "rows": 10,
+        "rows": 11,
         "valid": 1,
         "duplicate": 1,
         "without_score": 0,
-        "rejected": 8,
+        "rejected": 9,
     }
-    reasons = {item["reason"]: item for item in found["reasons"]}
-    assert {reason: item["count"] for reason, item in reasons.items()} == {
-        "missing_field": 5,
-        "conflicting_duplicate": 1,
-        "malformed_json": 1,
-        "no_target": 1,
-    }
-    missing = reasons["missing_field"]
+    assert [(item["reason"], item["field"], item["count"]) for item in found["reasons"]] == [
+        ("missing_field", "name", 5),
+        ("conflicting_duplicate", "score_id", 1),
+        ("malformed_json", None, 1),
+        ("missing_field", "value", 1),
+        ("no_target", "trace_id, session_id or dataset_run_id", 1),
+    ]
+    missing, conflicting, *_ = found["reasons"]
     assert [example["line"] for example in missing["examples"]] == [4, 5, 6]
-    assert missing["examples"][0] == {"line": 4, "field": "name", "detail": "name: required"}
+    assert missing["examples"][0] == {"line": 4, "detail": "name: required"}
     assert "--map name=" in missing["remedy"]
-    assert reasons["conflicting_duplicate"]["examples"][0]["line"] == 3
+    assert conflicting["examples"][0]["line"] == 3
     shown = run(*command, kafka="localhost:1").stdout.splitlines()
-    assert shown[0] == "10 rows; 1 would be sent, 8 rejected, 1 twice in the file"
+    assert shown[0] == "11 rows; 1 would be sent, 9 rejected, 1 twice in the file"
     assert shown[2:8] == [
         "missing_field: 5",
         "  line 4: name: required",
