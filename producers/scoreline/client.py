@@ -1,14 +1,17 @@
-"""The emitting client: its process, its settings, and the way of its scores to the broker's acknowledgement."""
+"""The emitting client: its process, its settings, and the way of its scores to the broker's acknowledgement.
+
+A process that only imports `scoreline` loads neither confluent-kafka, asyncio nor pydantic-settings, half of the time
+that the import would take: they are imported where a client is made or awaited.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scoreline import lifetime
 from scoreline.delivery import Delivery, OnDelivered
@@ -16,11 +19,13 @@ from scoreline.emitter import Emitter
 from scoreline.errors import KafkaUnavailable, PermanentError
 from scoreline.events import ScoreEvent
 from scoreline.lifetime import making
-from scoreline.outbox import Outbox
 from scoreline.preparing import prepare
 from scoreline.refusals import Lenient, OnError, Strict, tell_nobody
-from scoreline.settings import Settings, load_settings
 from scoreline.tracing import current_provider, origin_of_resource
+
+if TYPE_CHECKING:
+    from scoreline.outbox import Outbox
+    from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +68,11 @@ class Client(Emitter):
 
         Raises SettingsError.
         """
-        self.settings = settings or load_settings()
+        if settings is None:
+            from scoreline.settings import load_settings
+
+            settings = load_settings()
+        self.settings = settings
         self.delivery = Delivery()
         self._refuse = (Strict if (self.settings.strict if strict is None else strict) else Lenient)(on_error)
         self._known_origin: tuple[object | None, dict[str, str]] = None, origin_of(self.settings)
@@ -102,6 +111,8 @@ class Client(Emitter):
 
     async def flush_async(self, timeout_s: float | None = None) -> int:
         """As `flush`, without blocking the event loop."""
+        import asyncio
+
         return await asyncio.to_thread(self.flush, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> None:
@@ -127,6 +138,8 @@ class Client(Emitter):
             if self._closed:
                 raise PermanentError("this client is closed: it takes no more scores")
             if self._outbox is None:
+                from scoreline.outbox import Outbox
+
                 lifetime.watch_this_process()
                 self._outbox = Outbox(self.settings, self.delivery)
             return self._outbox
@@ -161,6 +174,8 @@ class Client(Emitter):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
 

@@ -6,11 +6,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-
-from confluent_kafka import Message
+from typing import TYPE_CHECKING
 
 from scoreline.errors import ScorelineError
-from scoreline.spool import Segment
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from scoreline.spool import Segment
 
 
 @dataclass(slots=True)

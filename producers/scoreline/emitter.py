@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from uuid import UUID
 
 import uuid_utils
@@ -31,8 +30,10 @@ from scoreline.handles import Handle
 from scoreline.preparing import prepare
 from scoreline.refusals import Refusals
 from scoreline.rejections import Reason, Rejection, found
-from scoreline.settings import Settings
 from scoreline.tracing import current_baggage, current_span, span_or_warn
+
+if TYPE_CHECKING:
+    from scoreline.settings import Settings
 
 YIELD_SCORES = 100
 """How many scores `score_many_async` checks before other tasks have their turn."""
@@ -163,6 +164,8 @@ class Emitter(ABC):
 
     async def score_many_async(self, scores: Iterable[Score]) -> list[str]:
         """As `score_many`; other tasks have their turn meanwhile."""
+        import asyncio
+
         batch: list[Checked] = []
         for place, score in enumerate(self._bounded(scores)):
             batch.append(self._check(place, score))
@@ -302,7 +305,7 @@ class Emitter(ABC):
 
     def _fields(self, score: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of the raw record, those that only this process knows included. Raises InvalidScore."""
-        fields = record_fields(score, self._origin(), current_evaluator(), datetime.now(UTC).isoformat())
+        fields = record_fields(score, self._origin(), current_evaluator(), datetime.now(UTC))
         baggage = current_baggage()
         if baggage is not None:
             add_baggage(fields, baggage, current_span())

@@ -62,7 +62,7 @@ def record_fields(
     score: Mapping[str, Any],
     origin: Mapping[str, str],
     evaluator: Mapping[str, str] | None,
-    now: str,
+    now: datetime,
 ) -> dict[str, Any]:
     """The fields of a raw record: those the caller gave, and for those it did not, what is known here.
 
@@ -75,9 +75,7 @@ def record_fields(
             Rejection(Reason.UNKNOWN_FIELD, f"{name}: a client's settings say it, no call; make a Client for another")
         )
     fields = {field: item for field, item in score.items() if item is not None}
-    timestamp = fields.setdefault("timestamp", now)
-    if timestamp is not now and isinstance(timestamp, datetime):
-        fields["timestamp"] = timestamp.isoformat()
+    fields.setdefault("timestamp", now)
     if "error" in fields:
         fields["status"] = Status.FAILED
     for field in ("metadata", "evaluator"):

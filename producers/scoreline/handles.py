@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from concurrent.futures import Future
 
@@ -40,6 +39,8 @@ class Handle:
 
     async def wait_async(self, timeout_s: float | None = None) -> Acknowledgement:
         """As `wait`, without blocking the event loop."""
+        import asyncio
+
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._future), limit_s)

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from scoreline.errors import KafkaUnavailable, TopicError
-from scoreline.settings import Settings
 from scoreline.topics import RAW_BYTES_MAX, Topic, declare_topics
+
+if TYPE_CHECKING:
+    from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -22,9 +23,11 @@ from scoreline.errors import InvalidScore, KafkaUnavailable, PermanentError, Que
 from scoreline.kafka import error_of, raw_producer_options
 from scoreline.lifetime import making
 from scoreline.rejections import Reason, Rejection
-from scoreline.settings import Settings
 from scoreline.spool import Segment, Spool
 from scoreline.topics import declare_topics
+
+if TYPE_CHECKING:
+    from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import to_json
+
 from scoreline.errors import InvalidScore
 from scoreline.events import ScoreEvent
-from scoreline.rejections import Reason, Rejection
+from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import record_key
 from scoreline.validation import check
 
-_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+JSON_TYPES = (float, str, int, type(None), list, dict)
+"""What a value may be before it is judged: another type (a Decimal, a date) would be written as text, a category."""
 
 
 def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:
     """An event's fields as parsed event and record, after the same checks that the worker makes.
 
-    Raises InvalidScore.
+    Besides JSON's own types a field and whatever is in `metadata` may be what pydantic writes as text, among them an
+    aware datetime, a UUID and an enum; not so `value`. Raises InvalidScore.
     """
+    if not isinstance(value := fields.get("value"), JSON_TYPES):
+        raise InvalidScore(
+            Rejection(
+                Reason.INVALID_VALUE, f"value: expected a finite number, a string or a boolean, found {found(value)}"
+            )
+        )
     try:
-        record = _to_json(fields).encode()
+        record = to_json(fields)
         key = record_key(str(fields.get("project", "default")), str(fields.get("score_id", "")))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidScore(Rejection(Reason.INVALID_VALUE, f"cannot be written as JSON: {error}")) from error

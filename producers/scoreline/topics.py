@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from scoreline.settings import Settings
+if TYPE_CHECKING:
+    from scoreline.settings import Settings
+
 
 RECORD_BYTES_MAX = 256 * 1024
 """Longest value of a raw record that is a score; a longer one is rejected with `too_large`."""

@@ -9,6 +9,8 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -253,7 +255,16 @@ def test_strict_client_tells_and_raises() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("timestamp", "2026-11-23"), ("timestamp", 5), ("metadata", "text"), ("evaluator", "judge"), ("name", None)],
+    [
+        ("value", Decimal("0.5")),
+        ("value", b"0.5"),
+        ("timestamp", "2026-11-23"),
+        ("timestamp", 5),
+        ("timestamp", datetime(2026, 11, 23)),  # noqa: DTZ001
+        ("metadata", "text"),
+        ("evaluator", "judge"),
+        ("name", None),
+    ],
 )
 def test_argument_of_another_type_is_an_invalid_score(nowhere: Client, field: str, value: Any) -> None:
     """Not a TypeError from somewhere inside, which a lenient client would let through."""
@@ -261,6 +272,16 @@ def test_argument_of_another_type_is_an_invalid_score(nowhere: Client, field: st
     with pytest.raises(InvalidScore) as raised:
         nowhere.create_score(**score)
     assert raised.value.rejection.reason in (Reason.INVALID_VALUE, Reason.MISSING_FIELD)
+
+
+def test_metadata_may_hold_what_python_writes_as_text(topics: Settings) -> None:
+    """Ids and moments need no conversion by hand."""
+    run, at = uuid.uuid4(), datetime(2026, 11, 23, 12, tzinfo=UTC)
+    with Client(topics) as client:
+        client.create_score(name="n", value=1, trace_id="t", metadata={"run": run, "at": at}, timestamp=at)
+    [fields] = sent(topics)
+    assert fields["metadata"] == {"run": str(run), "at": "2026-11-23T12:00:00Z"}
+    assert fields["timestamp"] == "2026-11-23T12:00:00Z"
 
 
 def test_every_call_of_a_client_is_a_function_of_the_module() -> None:

@@ -31,7 +31,7 @@ def test_score_is_on_the_raw_topic_under_its_key(settings: Settings) -> None:
     [message] = read_topic(settings, declare_topics(settings).raw.name)
     fields = json.loads(message.value() or b"")
     assert message.key() == f"team-a/{score_id}".encode()
-    assert fields.pop("timestamp").endswith("+00:00")
+    assert fields.pop("timestamp").endswith("Z")
     assert fields == {
         "score_id": score_id,
         "project": "team-a",
