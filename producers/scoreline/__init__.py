@@ -102,6 +102,7 @@ def _shared(method: Callable[Concatenate[Client, P], R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return method(default_client(), *args, **kwargs)
 
+    call.__module__, call.__qualname__ = __name__, method.__name__  # by which it is pickled for another process
     signature = inspect.signature(method)
     call.__dict__["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
     return call

@@ -66,6 +66,7 @@ def test_wheel_types_its_users(fresh: Path) -> None:
     """`py.typed` is in it, and the types of the calls reach whoever uses them."""
     install = ["install", "--quiet", "--no-deps", "--no-index", *map(str, fresh.glob("dist/*.whl"))]
     subprocess.run([sys.executable, "-m", "pip", "--python", fresh / "env/bin/python", *install], check=True)
+    assert len(list(fresh.glob("env/lib/python*/site-packages/scoreline*/py.typed"))) >= 5
     (fresh / "service.py").write_text(
         "import scoreline\n"
         "from typing_extensions import reveal_type\n"
