@@ -42,8 +42,13 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def rss_mb(self) -> float:
-        return psutil.Process(self.process.process.pid).memory_info().rss / 2**20
+    def peak_mb(self) -> float:
+        """The most memory that the process has had resident so far."""
+        status = Path(f"/proc/{self.process.process.pid}/status")
+        if not status.exists():
+            return psutil.Process(self.process.process.pid).memory_info().rss / 2**20
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
 
     def post(self, content: Any, path: str = "/v1/scores", timeout_s: float = 30.0, **headers: str) -> httpx.Response:
         """Send bytes as they are, and everything else as JSON; underscores in header names stand for hyphens."""

@@ -9,10 +9,11 @@ import signal
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from scoreline.errors import RequestRefused, ScorelineError
 from scoreline.settings import Settings
@@ -130,7 +131,7 @@ def _protocol(settings: Settings) -> type[asyncio.Protocol]:
                     too_long = f"the head is longer than {HEAD_BYTES_MAX} bytes"
                     self._refuse(RequestRefused(431, "head_too_large", too_long))
                     return
-            if self._head_timer is None and (self._head or self.cycle.response_complete):
+            if self._head_timer is None and (self._head or not self._is_answering()):
                 # also for what comes behind an answer and begins no request
                 self._head_timer = self.loop.call_later(header_s, self._head_is_late)
 
@@ -159,14 +160,24 @@ def _protocol(settings: Settings) -> type[asyncio.Protocol]:
         def send_400_response(self, msg: str) -> None:
             self._refuse(RequestRefused(400, "bad_request", msg))
 
+        def _is_answering(self) -> bool:
+            cycle = cast("RequestResponseCycle | None", self.cycle)
+            return cycle is not None and not cycle.response_complete
+
         def _head_is_late(self) -> None:
             self._head_timer = None
-            if self._head_bytes:
+            if self._is_answering():
+                # a head that came behind a request: its time begins with the answer
+                self._head_timer = self.loop.call_later(header_s, self._head_is_late)
+            elif self._head_bytes:
                 self._refuse(RequestRefused(408, "too_slow", f"the head took longer than {header_s:g} s"))
             else:
                 self.transport.close()
 
         def _refuse(self, refused: RequestRefused) -> None:
+            if self._is_answering() and self.cycle.response_started:
+                self.transport.close()
+                return
             answer = error_response(refused)
             head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
             self.transport.write(

@@ -106,16 +106,26 @@ def test_what_follows_an_answer_has_to_be_a_request(hasty: Gateway) -> None:
         assert b" 401 " in drip(connection, b" " * 1000)
 
 
+def test_half_a_request_behind_a_whole_one_does_not_spoil_its_answer(hasty: Gateway) -> None:
+    """Pipelined: the first is answered 202, the second, which never comes, 408."""
+    body = json.dumps(SCORE).encode()
+    with connect(hasty) as connection:
+        connection.sendall(head(hasty, len(body)) + body + b"POST /v1/scores HT")
+        first, _, second = until_closed(connection).partition(b"HTTP/1.1 408")
+        assert first.startswith(b"HTTP/1.1 202"), first
+        assert b"too_slow" in second
+
+
 def test_head_without_end_is_refused(gateway: Gateway) -> None:
     """A request line or headers above 64 KiB: 431, and nothing is kept of them."""
     for flood in (b"GET /" + b"a" * 10_000_000, b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 1_000_000):
-        before = gateway.rss_mb
+        before = gateway.peak_mb
         with connect(gateway) as connection:
             with contextlib.suppress(OSError):
                 connection.sendall(flood)
             said = until_closed(connection)
             assert not said or code_of(said) == (431, "head_too_large")
-        assert gateway.rss_mb < before + 10
+        assert gateway.peak_mb < before + 10
     with connect(gateway) as connection:
         connection.sendall(b"NONSENSE\r\n\r\n")
         assert code_of(until_closed(connection)) == (400, "bad_request")
@@ -142,7 +152,7 @@ def test_reader_that_does_not_read_is_ended(hasty: Gateway) -> None:
 def test_many_slow_clients_leave_room_for_the_others(settings: Settings, tmp_path: Path) -> None:
     """A thousand half heads: the gateway keeps as many as it may, answers others, and is rid of them in time."""
     with running_gateway(settings, tmp_path, gateway_header_s=3.0, gateway_requests_max=1000) as gateway:
-        before = gateway.rss_mb
+        before = gateway.peak_mb
         slow = [connect(gateway) for _ in range(1000)]
         try:
             for connection in slow:
@@ -150,7 +160,7 @@ def test_many_slow_clients_leave_room_for_the_others(settings: Settings, tmp_pat
             started = time.monotonic()
             assert gateway.post(SCORE).status_code == 202
             assert time.monotonic() - started < 2
-            assert gateway.rss_mb < before + 50
+            assert gateway.peak_mb < before + 50
             slow[-1].settimeout(10)
             assert code_of(until_closed(slow[-1])) == (408, "too_slow")
         finally:
