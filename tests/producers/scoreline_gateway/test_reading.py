@@ -178,3 +178,14 @@ def test_filled_in_fields_stand_once() -> None:
     assert reason_of(third) is Reason.MISSING_FIELD
     assert next(places) == 3
     assert reason_of(numbered.prepare_text(Item(b"1", None))) is Reason.MALFORMED_JSON
+
+
+def test_project_of_another_key_is_refused_by_name() -> None:
+    """Also one that is no text; the key's own may be given."""
+    for project in ("other", "Default", None, 1):
+        text = json.dumps({"score_id": "s", "project": project, "name": "n", "value": 1, "trace_id": "t"}).encode()
+        verdict = desk("p").prepare_text(read_item(text))
+        assert isinstance(verdict, Outcome)
+        assert verdict.rejection is not None
+        assert verdict.rejection.reason is Reason.INVALID_VALUE
+        assert "the API key is of p" in verdict.rejection.detail

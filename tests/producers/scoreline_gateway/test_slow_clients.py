@@ -107,13 +107,11 @@ def test_what_follows_an_answer_has_to_be_a_request(hasty: Gateway) -> None:
 
 
 def test_half_a_request_behind_a_whole_one_does_not_spoil_its_answer(hasty: Gateway) -> None:
-    """Pipelined: the first is answered 202, the second, which never comes, 408."""
+    """Pipelined: the first is answered 202, the second never comes, and the connection ends."""
     body = json.dumps(SCORE).encode()
     with connect(hasty) as connection:
         connection.sendall(head(hasty, len(body)) + body + b"POST /v1/scores HT")
-        first, _, second = until_closed(connection).partition(b"HTTP/1.1 408")
-        assert first.startswith(b"HTTP/1.1 202"), first
-        assert b"too_slow" in second
+        assert until_closed(connection).startswith(b"HTTP/1.1 202")
 
 
 def test_head_without_end_is_refused(gateway: Gateway) -> None:
