@@ -25,6 +25,8 @@ from tests.deploy.examples import toolchains
 from tests.documents import ROOT
 from tests.support import environment, read_topic
 
+pytestmark = pytest.mark.timeout(toolchains.BUILD_S_MAX + 120)
+
 LANGUAGES: dict[str, Callable[[], toolchains.Argv]] = {
     "javascript": toolchains.node,
     "go": toolchains.go,
