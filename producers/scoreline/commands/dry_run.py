@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from scoreline.client import prepare
-from scoreline.commands.mapping import Fields
+from scoreline.commands.mapping import FIELDS, Fields
 from scoreline.commands.terminal import printable
 from scoreline.errors import InvalidScore
 from scoreline.events import ScoreEvent
@@ -20,7 +20,7 @@ EXAMPLES_MAX = 3
 CAUSES_MAX = 100
 """Pairs of reason and field that are told apart; in further ones of a reason the field is not."""
 IDS_MAX = 1_000_000
-"""Ids that are remembered to find two scores with one id, in some 200 MB; of later ones only equal rows are missed."""
+"""Ids that are remembered to find two scores with one id, in some 200 MB; none is found among later ones."""
 _NOT_CONTENT = frozenset(
     ("score_id", "project", "value", "data_type", "timestamp", "source", "author", "service", "environment", "release")
 )
@@ -40,6 +40,9 @@ _REMEDIES: Mapping[str, str] = {
     "--map score_id='{{run}}/{{sample}}/{{name}}'.",
 }
 """Each reason that an import can find → what to do about it in the command at hand."""
+_NOT_OF_THE_FORM = (
+    "The record is not of the form that the preset reads: see that it is that system's export, and whole."
+)
 
 
 class Example(NamedTuple):
@@ -59,6 +62,10 @@ class Cause(NamedTuple):
     @property
     def remedy(self) -> str:
         """What to do about it."""
+        if self.field is not None and self.reason in (Reason.INVALID_VALUE, Reason.MISSING_FIELD):
+            field = self.field.partition(".")[0]
+            if field not in FIELDS:
+                return _NOT_OF_THE_FORM
         text = _REMEDIES.get(self.reason)
         return remedy_of(self.reason) if text is None else text.format(field=self.field or "FIELD")
 
@@ -88,7 +95,13 @@ class Trial:
     """Hash of an id → hash of what its first score says."""
 
     @property
+    def compared_all(self) -> bool:
+        """Whether every id was compared with those before it."""
+        return len(self._seen) < IDS_MAX
+
+    @property
     def rejections(self) -> int:
+        """Scores that would be rejected."""
         return sum(rejected.count for rejected in self.rejected.values())
 
     def take(self, line: int, scores: Iterable[Fields | Rejection], origin: Mapping[str, str], now_ms: int) -> None:

@@ -18,7 +18,7 @@ from cyclopts.types import ExistingFile
 from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.checkpoints import Checkpoint, Journal, journal_of
-from scoreline.commands.dry_run import Trial
+from scoreline.commands.dry_run import IDS_MAX, Trial
 from scoreline.commands.mapping import Plan, plan_of
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.presets import PRESETS, Preset, PresetName
@@ -161,6 +161,8 @@ def _try_out(job: Job, settings: Settings, as_json: bool) -> int:
             trial.take(row.line, scores_of(row, job.plan, job.preset), origin, int(time.time() * 1000))
             if trial.rows % SHOW_ROWS == 0:
                 progress.show(pace.step(source.bytes_read(), trial.rows, trial.rejections, time.monotonic()))
+    if not trial.compared_all:
+        sys.stderr.write(f"scoreline: only the first {IDS_MAX:,} ids were compared with each other\n")
     if as_json:
         print_json(trial.as_json())
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scoreline.commands import dry_run
 from scoreline.commands.dry_run import CAUSES_MAX, EXAMPLES_MAX, Trial
 from scoreline.rejections import Reason, Rejection
 
@@ -97,3 +98,22 @@ def test_remedy_is_about_the_import(score: dict[str, Any] | Rejection) -> None:
     [cause] = tried(score).rejected
     assert cause.remedy
     assert "replay" not in cause.remedy
+
+
+def test_remedy_names_no_field_that_cannot_be_mapped() -> None:
+    """What is wrong with an export's own key is no matter of `--map`."""
+    [cause] = tried(Rejection(Reason.INVALID_VALUE, "samples: expected a list of objects, found 1")).rejected
+    assert "--map" not in cause.remedy
+    assert "preset" in cause.remedy
+    [cause] = tried(Rejection(Reason.INVALID_VALUE, "evaluator.name: wrong")).rejected
+    assert "--map evaluator.name=" in cause.remedy
+
+
+def test_ids_beyond_the_bound_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, and the trial says that it did not see all."""
+    monkeypatch.setattr(dry_run, "IDS_MAX", 2)
+    scores = [{**SCORE, "score_id": f"s-{n}"} for n in range(3)]
+    assert tried(*scores[:1]).compared_all
+    trial = tried(*scores, *scores)
+    assert not trial.compared_all
+    assert (trial.valid, trial.duplicate) == (4, 2)
