@@ -19,6 +19,7 @@ from scoreline.topics import declare_topics
 from scoreline_gateway import describing, health, scores
 from scoreline_gateway.answers import add_error_answers
 from scoreline_gateway.auth import KeyRing
+from scoreline_gateway.compat import otlp
 from scoreline_gateway.delivering import Deliveries
 from scoreline_gateway.intake import Intake
 from scoreline_gateway.limits import Admission, Limits
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(scores.router)
     app.include_router(describing.router)
     app.include_router(health.router)
+    app.include_router(otlp.router)
     describing.describe(app)
     return app
 
