@@ -19,7 +19,7 @@ from scoreline.topics import declare_topics
 from scoreline_gateway import describing, health, scores
 from scoreline_gateway.answers import add_error_answers
 from scoreline_gateway.auth import KeyRing
-from scoreline_gateway.compat import otlp
+from scoreline_gateway.compat import elsewhere, interactiveai, langfuse, otlp, pandaprobe
 from scoreline_gateway.delivering import Deliveries
 from scoreline_gateway.intake import Intake
 from scoreline_gateway.limits import Admission, Limits
@@ -49,7 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(scores.router)
     app.include_router(describing.router)
     app.include_router(health.router)
-    app.include_router(otlp.router)
+    for family in (langfuse, interactiveai, pandaprobe, otlp, elsewhere):
+        app.include_router(family.router)
     describing.describe(app)
     return app
 
