@@ -14,7 +14,7 @@ from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from scoreline.kafka import client_options
+from scoreline.kafka import client_options, error_of
 from scoreline.settings import Settings
 from scoreline_local.lag import group_lag
 
@@ -138,9 +138,15 @@ def headers_of(message: Message) -> Mapping[str, bytes]:
     return {name: bytes(value or b"") for name, value in message.headers() or []}
 
 
-def lag(settings: Settings, group: str, topic: str) -> int:
-    """Records of a topic that a group has still to read."""
-    return group_lag(settings.kafka, group, topic)
+def lag(settings: Settings, group: str, topic: str) -> int | None:
+    """Records of a topic that a group has still to read; None while Kafka does not tell, as when its offsets are in a
+    transaction that a process left open."""
+    try:
+        return group_lag(settings.kafka, group, topic)
+    except KafkaException as error:
+        if error_of(error).code() != KafkaError._TIMED_OUT:
+            raise
+        return None
 
 
 def log_end(settings: Settings, topic: str, partitions: int = 1) -> int:

@@ -39,15 +39,18 @@ QUICK = (
 
 
 def test_short_campaign_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Three brokers, ClickHouse, workers and sinks under load, each quick kind of fault once in half a minute."""
+    """Three brokers, ClickHouse, workers and sinks under load, until each has died and the disk was full."""
     said: list[str] = []
-    report = run(1, Bounds(seconds=30.0), tmp_path / "chaos", said.append, kinds=QUICK)
+    report = run(1, Bounds(120.0, _has_seen_all), tmp_path / "chaos", said.append, kinds=QUICK)
+    assert _has_seen_all(report), report.document()
     assert report.faults == []
     assert (report.lost, report.double) == (0, 0)
-    assert report.kills.total() >= 4
-    assert {point.partition(".")[0] for point in report.points} == {"worker", "sink"}, report.document()
-    assert report.others["disk full"], report.document()
-    assert report.acknowledged == report.stored + report.duplicate + report.rejected > 20_000
+    assert report.acknowledged == report.stored + report.duplicate + report.rejected > 0
+
+
+def _has_seen_all(report: Report) -> bool:
+    died = {point.partition(".")[0] for point in report.points}
+    return {"worker", "sink"} <= died and {"clickhouse", "kafka"} <= {*report.kills} and report.others["disk full"] > 0
 
 
 def _settings_for(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import signal
 import sys
 import time
@@ -39,7 +40,10 @@ def main() -> int:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    bounds = Bounds(options.seconds or (SECONDS_MAX if options.kills else SECONDS), options.kills)
+    kills = options.kills or math.inf
+    bounds = Bounds(
+        options.seconds or (SECONDS_MAX if options.kills else SECONDS), lambda report: report.kills.total() >= kills
+    )
     say(f"seed {options.seed}, {options.brokers} broker(s)")
     report = run(
         options.seed,

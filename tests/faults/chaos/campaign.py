@@ -29,7 +29,7 @@ class Bounds:
     """How long a campaign goes on."""
 
     seconds: float
-    kills: int | None = None
+    enough: Callable[[Report], bool] = lambda _: False
     """Ends it earlier."""
 
 
@@ -75,7 +75,7 @@ def _strike(scene: Scene, bounds: Bounds, kinds: tuple[str, ...], emitter: Emitt
     deck: list[str] = []
 
     while (elapsed := time.monotonic() - started) < bounds.seconds:
-        if bounds.kills is not None and report.kills.total() >= bounds.kills:
+        if bounds.enough(report):
             return
         assert emitter.lives, "the emitter ended"
         deck = deck or deal(scene, kinds, bounds.seconds)

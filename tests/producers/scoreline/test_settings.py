@@ -75,6 +75,7 @@ def test_prefix_stands_before_every_topic() -> None:
         "team.scores.rejected",
         "team.scores.configs",
         "team.scores.lookups",
+        "team.scores.keys",
         "team.scores.dedup-changelog",
     ]
     assert all(topic.config["min.insync.replicas"] == "2" for topic in topics.all())
