@@ -19,7 +19,7 @@ from scoreline.emitter import Emitter
 from scoreline.errors import KafkaUnavailable, PermanentError
 from scoreline.events import ScoreEvent
 from scoreline.lifetime import making
-from scoreline.preparing import prepare
+from scoreline.preparing import prepare, warm_up
 from scoreline.refusals import Lenient, OnError, Strict, tell_nobody
 from scoreline.tracing import current_provider, origin_of_resource
 
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
-
-FIRST_SCORE = {
-    "score_id": "0",
-    "project": "default",
-    "name": "0",
-    "value": 0,
-    "trace_id": "0",
-    "timestamp": "2001-01-01T00:00:00Z",
-}
-"""Checked when a client is made, and sent nowhere."""
 
 
 class Client(Emitter):
@@ -68,19 +58,18 @@ class Client(Emitter):
 
         Raises SettingsError.
         """
-        if settings is None:
-            from scoreline.settings import load_settings
-
-            settings = load_settings()
-        self.settings = settings
-        self.delivery = Delivery()
-        self._refuse = (Strict if (self.settings.strict if strict is None else strict) else Lenient)(on_error)
-        self._known_origin: tuple[object | None, dict[str, str]] = None, origin_of(self.settings)
-        self._closed = False
-        self._outbox: Outbox | None = None
         with making:
-            # pydantic does at the first score what a fork beside it must not meet half done
-            prepare(FIRST_SCORE, int(time.time() * 1000))
+            if settings is None:
+                from scoreline.settings import load_settings
+
+                settings = load_settings()
+            self.settings = settings
+            self.delivery = Delivery()
+            self._refuse = (Strict if (settings.strict if strict is None else strict) else Lenient)(on_error)
+            self._known_origin: tuple[object | None, dict[str, str]] = None, origin_of(settings)
+            self._closed = False
+            self._outbox: Outbox | None = None
+            warm_up()
             self._open_outbox()
             lifetime.opened(self, lifetime.Lifetime(self.close, self._start_anew))
 

@@ -17,8 +17,8 @@ from scoreline.errors import KafkaUnavailable
 log = logging.getLogger(__name__)
 
 making = threading.RLock()
-"""Held while a client or a producer is made, and while the process forks: what libraries do once in a process must not
-be half done in a child, which would wait for it for ever."""
+"""Held while a client or a producer is made, and while the process forks: what libraries do once in a process, and what
+is imported for the first client, must not be half done in a child, which would wait for it for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,15 @@ def closed(client: object) -> None:
 
 
 def watch_this_process() -> None:
-    """Be called at the end of this process and at every fork. Harmless to repeat; a child has to."""
-    _watch_exit_and_fork()
+    """Close what is open at the end of this process. Harmless to repeat; a child has to."""
+    _watch_exit()
     _watch_children_that_skip_atexit()
 
 
 @cache
-def _watch_exit_and_fork() -> None:
+def _watch_exit() -> None:
     """Once, also for what is forked from here."""
     atexit.register(_close_all)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=_start_anew_in_child)
 
 
 def _watch_children_that_skip_atexit() -> None:
@@ -90,3 +88,8 @@ def _start_anew_in_child() -> None:
     making.release()
     for lifetime in list(_open.values()):
         lifetime.start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    # at import: a fork beside the thread that makes the first client must wait for it, too
+    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=_start_anew_in_child)

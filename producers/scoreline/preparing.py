@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import to_json
 
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent
+from scoreline.events import ScoreEvent, Source
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import record_key
 from scoreline.validation import check
@@ -38,3 +41,12 @@ def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:
     if isinstance(event, Rejection):
         raise InvalidScore(event)
     return event, record
+
+
+def warm_up() -> None:
+    """Make pydantic do what it does at the first score of a process, and at the first value of every type: a fork
+    beside another thread must not meet that half done, for the child would wait for it for ever."""
+    first = {"score_id": "0", "name": "0", "value": 0, "trace_id": "0", "timestamp": datetime(2001, 1, 1, tzinfo=UTC)}
+    prepare(first, 0x7FFF_FFFF_0000)
+    with suppress(InvalidScore):
+        prepare(first | {"metadata": {"a": {0: [None, True, 0.5, "", Source.EVAL, UUID(int=0)]}, "b": object()}}, 0)

@@ -54,13 +54,8 @@ def current_span() -> Span | None:
 def current_baggage() -> Baggage | None:
     """Session and user that are in the current context; None when neither is. It comes with requests from outside:
     what no score could carry is left out."""
-    context = sys.modules.get("opentelemetry.context")
-    if context is None or not (current := context.get_current()):
-        return None
-    from opentelemetry.baggage import get_all
-
-    entries = get_all(current)
-    if not entries:
+    baggage_api = sys.modules.get("opentelemetry.baggage")
+    if baggage_api is None or not (entries := baggage_api.get_all()):
         return None
     baggage = Baggage(_text(entries.get("session.id")), _text(entries.get("user.id")))
     return baggage if any(baggage) else None
@@ -70,9 +65,7 @@ def current_provider() -> object | None:
     """The tracer provider in force, when it is one of OpenTelemetry's SDK, which alone has a resource."""
     if "opentelemetry.sdk.trace" not in sys.modules:
         return None
-    from opentelemetry.trace import get_tracer_provider
-
-    return get_tracer_provider()
+    return sys.modules["opentelemetry.trace"].get_tracer_provider()
 
 
 def origin_of_resource(provider: object | None) -> dict[str, str]:
