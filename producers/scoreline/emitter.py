@@ -61,13 +61,16 @@ class Emitter(ABC):
     _refuse: Refusals
 
     @abstractmethod
-    def send(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None: ...
+    def send(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
+        """Send a checked record; raises when there is no room."""
 
     @abstractmethod
-    async def send_async(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None: ...
+    async def send_async(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
+        """As `send`, without blocking the event loop."""
 
     @abstractmethod
-    def _origin(self) -> Mapping[str, str]: ...
+    def _origin(self) -> Mapping[str, str]:
+        """The fields that say where scores come from."""
 
     def create_score(
         self,
