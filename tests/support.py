@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from scoreline.kafka import client_options, error_of
@@ -157,3 +159,13 @@ def log_end(settings: Settings, topic: str, partitions: int = 1) -> int:
         return sum(consumer.get_watermark_offsets(position, timeout=10)[1] for position in positions)
     finally:
         consumer.close()
+
+
+def raise_fatally(producer: Producer) -> None:
+    """Have librdkafka raise a fatal error as a broker's answer would, by its own function for tests."""
+    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
+    library = ctypes.CDLL(str(next(folder.glob("librdkafka-*"))))
+    library.rd_kafka_test_fatal_error.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
+    handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
+    code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert library.rd_kafka_test_fatal_error(handle, code, b"test") == KafkaError.NO_ERROR

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import pytest
-from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from scoreline.client import Client
@@ -21,7 +18,7 @@ from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from tests.conftest import Stack
 from tests.producers.scoreline.emitting import broker_pid, frozen, ids_on, start
-from tests.support import eventually, read_topic
+from tests.support import eventually, raise_fatally, read_topic
 
 Outcome = Acknowledgement | ScorelineError
 
@@ -130,7 +127,7 @@ def test_fatal_error_of_the_producer_costs_nothing(topics: Settings, caplog: pyt
     with Client(slow) as client:
         for round_ in "ab":
             emit(client, *numbered(round_, 300))
-            raise_fatally(client)
+            raise_fatally(client._outbox._producer)
             emit(client, *numbered(f"{round_}-after", 300))
             eventually(lambda: client.flush(1) == 0, "everything is sent")
         assert (client.delivery.sent, client.delivery.acknowledged, client.delivery.failed) == (1200, 1200, 0)
@@ -294,14 +291,3 @@ def test_closed_client_takes_no_more(settings: Settings) -> None:
 def after(seconds: float) -> Any:
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
-
-
-def raise_fatally(client: Client) -> None:
-    """Have librdkafka raise a fatal error as a broker's answer would, by its own function for tests."""
-    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
-    library = ctypes.CDLL(str(next(folder.glob("librdkafka-*"))))
-    library.rd_kafka_test_fatal_error.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
-    outbox: Any = client._outbox
-    handle = ctypes.c_void_p.from_address(id(outbox._producer) + object.__basicsize__)
-    code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
-    assert library.rd_kafka_test_fatal_error(handle, code, b"test") == KafkaError.NO_ERROR
