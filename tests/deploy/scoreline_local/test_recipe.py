@@ -45,12 +45,17 @@ def test_scoreline_processes_get_the_settings_of_this_stack(data: DataDir, local
     assert worker.env["SCORELINE_STATE_DIR"] == str(data.worker_state)
     assert worker.env["SCORELINE_INSTANCE_ID"] == "local-worker"
     assert worker.env["SCORELINE_REPLICATION_FACTOR"] == "1"
+    gateway = next(spec for spec in plan.processes if spec.name == "gateway")
+    assert plan.endpoints.gateway == f"http://127.0.0.1:{gateway.env['SCORELINE_GATEWAY_PORT']}"
+    assert gateway.env["SCORELINE_GATEWAY_PORT"] != "8080"
 
 
 def test_ports_are_kept_from_one_up_to_the_next(data: DataDir, local_settings: LocalSettings) -> None:
     """Picked ones too: what clients were told stays true."""
     first = _plan(data, local_settings, "clickhouse").endpoints
     assert _plan(data, local_settings, "clickhouse").endpoints == first
+    at = _plan(data, local_settings, "gateway").endpoints.gateway
+    assert _plan(data, local_settings, "gateway").endpoints.gateway == at
     assert _plan(data, LocalSettings(data_dir=data.root), "clickhouse").endpoints == first
 
 
