@@ -9,7 +9,7 @@ CHAOS_S ?= 300
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos check contract format lock clean
+.PHONY: help install demo up down test chaos bench check contract format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -38,6 +38,9 @@ test: $(INSTALLED) ## unit, integration and end-to-end tests on real parts
 
 chaos: $(INSTALLED) ## kill and freeze everything under load for CHAOS_S seconds, then account for every score
 	$(BIN)/python -m tests.faults.chaos --seconds $(CHAOS_S) $(if $(SEED),--seed $(SEED))
+
+bench: $(INSTALLED) ## every benchmark, and build/bench.json with what it found
+	$(BIN)/python -m tests.benchmarks
 
 check: $(INSTALLED) ## format, lint, types, import layers, dead links
 	$(BIN)/ruff format --check .
