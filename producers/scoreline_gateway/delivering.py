@@ -166,7 +166,13 @@ class Deliveries:
         """A producer in place of one that librdkafka declared dead; what that one held has failed."""
         log.error("a new Kafka producer takes over, this one ended: %s", self._trouble)
         self._producer.purge()
-        self._producer.poll(0)
+        deadline = time.monotonic() + REPORT_S
+        while len(self._producer) and time.monotonic() < deadline:
+            self._producer.poll(0.01)
+        for batch in list(self._batches):
+            if batch.pending > 0:
+                batch.error = batch.error or KafkaError(_FATAL)
+                batch.less(batch.pending)
         self._producer, self._died = self._make_producer(), False
 
     def _explain(self, reason: str) -> str:

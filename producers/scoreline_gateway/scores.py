@@ -71,21 +71,22 @@ async def _take_array(
 async def _take_lines(
     request: Request, caller: Caller, intake: Intake, limits: Limits, new_id: Callable[[], str]
 ) -> Response:
-    """Each batch of lines is acknowledged before the next one is read."""
+    """Each batch of lines is acknowledged before the next one is read; an error says how many scores were."""
     total = rejected = 0
     results: list[bytes] = []
-    async for lines in read_lines(request, limits):
-        if total + len(lines) > limits.stream_items_max:
-            too_many = _too_many(limits.stream_items_max, "SCORELINE_GATEWAY_STREAM_ITEMS_MAX")
-            return error_response(too_many, acknowledged=total - rejected)
-        try:
+    try:
+        async for lines in read_lines(request, limits):
+            if total + len(lines) > limits.stream_items_max:
+                raise _too_many(limits.stream_items_max, "SCORELINE_GATEWAY_STREAM_ITEMS_MAX")
             outcomes = await intake.accept_texts(caller.project, map(read_item, lines), new_id)
-        except RetryableError as error:
-            return error_response(unavailable(error), acknowledged=total - rejected)
-        caller.spend(len(outcomes))
-        total += len(outcomes)
-        rejected += _rejected(outcomes)
-        results.append(b",".join(orjson.dumps(_result(outcome)) for outcome in outcomes))
+            caller.spend(len(outcomes))
+            total += len(outcomes)
+            rejected += _rejected(outcomes)
+            results.append(b",".join(orjson.dumps(_result(outcome)) for outcome in outcomes))
+    except RetryableError as error:
+        return error_response(unavailable(error), acknowledged=total - rejected)
+    except RequestRefused as refused:
+        return error_response(refused, acknowledged=total - rejected)
     return _answer(total, orjson.Fragment(b"[%b]" % b",".join(results)), rejected)
 
 

@@ -175,6 +175,8 @@ def _protocol(settings: Settings) -> type[asyncio.Protocol]:
                 self.transport.close()
 
         def _refuse(self, refused: RequestRefused) -> None:
+            if self.transport.is_closing():
+                return
             if self._is_answering() and self.cycle.response_started:
                 self.transport.close()
                 return

@@ -64,6 +64,7 @@ def test_each_limit_is_an_error_that_names_it(settings: Settings, tmp_path: Path
         streamed = gateway.post(line * 21, content_type=NDJSON)
         assert refused(streamed) == (413, "too_many_items")
         assert "SCORELINE_GATEWAY_STREAM_ITEMS_MAX" in streamed.json()["error"]["remedy"]
+        assert streamed.json()["error"]["acknowledged"] == 0
         assert gateway.records() == []
         assert gateway.post([SCORE] * 10).status_code == 202
         assert gateway.post(line * 20, content_type=NDJSON).status_code == 202

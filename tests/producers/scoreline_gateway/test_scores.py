@@ -175,3 +175,11 @@ def test_schema_and_openapi_need_no_key(gateway: Gateway) -> None:
     ):
         answer = httpx.request(method, gateway.url + path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_stream_that_breaks_off_says_how_many_are_stored(gateway: Gateway) -> None:
+    """A line that is too long behind a batch that was acknowledged."""
+    lines = b"".join(json.dumps({**SCORE, "score_id": f"s-{number}"}).encode() + b"\n" for number in range(1000))
+    answer = gateway.post(lines + b"x" * (9 << 20), content_type=NDJSON, content_encoding="identity")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert answer.json()["error"]["acknowledged"] == len(gateway.records()) == 1000
