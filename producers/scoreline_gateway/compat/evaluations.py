@@ -20,8 +20,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from scoreline.events import DataType, Source, Status
 from scoreline.rejections import Reason, Rejection
+from scoreline.topics import RECORD_BYTES_MAX
 from scoreline_gateway.compat.mapping import Fields
-from scoreline_gateway.compat.wire import MESSAGE_BYTES_MAX, Logged
+from scoreline_gateway.compat.wire import Logged
 
 EVENT = "gen_ai.evaluation.result"
 
@@ -72,19 +73,21 @@ def _children(parents: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str
             yield from (child for child in cast(list[Any], children) if isinstance(child, dict))
 
 
-def scores_of(records: Iterable[Logged]) -> Iterator[Fields | Rejection]:
-    """Every evaluation result among log records as the fields of a score; all others are passed over.
+def scores_of(records: Iterable[Logged]) -> Iterator[Fields | Rejection | None]:
+    """Every evaluation result among log records as the fields of a score; None for each other record.
 
-    A record that is too long to be looked at is rejected.
+    A record that is too long is rejected.
     """
     resource, origin = None, Fields()
     for logged in records:
         if logged.record is None:
-            yield Rejection(Reason.TOO_LARGE, f"a log record of more than {MESSAGE_BYTES_MAX} bytes")
+            yield Rejection(Reason.TOO_LARGE, f"a log record of more than {RECORD_BYTES_MAX} bytes")
         elif _is_evaluation(logged.record):
             if logged.resource is not resource:
                 resource, origin = logged.resource, _origin(_attributes(logged.resource.attributes))
             yield _score(logged.record, logged.scope) | origin
+        else:
+            yield None
 
 
 def _is_evaluation(record: LogRecord) -> bool:

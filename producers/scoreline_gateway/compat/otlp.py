@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from google.protobuf.json_format import MessageToDict, ParseError
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -23,7 +24,7 @@ from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
 from scoreline_gateway.answers import error_response, json_response, unavailable
 from scoreline_gateway.auth import Caller, authorize
-from scoreline_gateway.compat.evaluations import logs_of_json, scores_of
+from scoreline_gateway.compat.evaluations import EVENT, logs_of_json, scores_of
 from scoreline_gateway.compat.requests import object_of, parse, read_bytes, take
 from scoreline_gateway.compat.wire import logged_of, logged_of_wire
 
@@ -51,9 +52,9 @@ async def _take_logs(request: Request, caller: Caller, content_type: str) -> Mes
     body = await read_bytes(request)
     try:
         if content_type == PROTOBUF:
-            records = logged_of_wire(body)
+            records = logged_of_wire(body, EVENT.encode())
         else:
-            records = logged_of(logs_of_json(object_of(parse(request, body))))
+            records = logged_of(await run_in_threadpool(logs_of_json, object_of(parse(request, body))))
         outcomes = await take(request, caller, scores_of(records))
     except (DecodeError, ParseError) as error:
         raise RequestRefused(400, "malformed_otlp", f"the body is no OTLP export request: {error}") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable
-from itertools import islice
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Response
@@ -25,6 +26,8 @@ Configurer = Annotated[Caller, Depends(authorize(Scope.CONFIGS))]
 VALUES_MAX = 500_000
 VALUE_BYTES = 100
 """About what one JSON value takes once it is parsed."""
+TURN_S = 0.02
+"""How long scores of one request are mapped before other requests get a turn."""
 NO_OBJECT = Rejection(Reason.MALFORMED_JSON, "expected one JSON object")
 
 
@@ -62,15 +65,22 @@ def object_of(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-async def take(request: Request, caller: Caller, scores: Iterable[Fields | Rejection]) -> list[Outcome]:
-    """What becomes of each score; one that has no fields has been rejected already.
+async def take(request: Request, caller: Caller, scores: Iterable[Fields | Rejection | None]) -> list[Outcome]:
+    """What becomes of each score; one that has no fields has been rejected already, None is passed over.
 
     Raises RequestRefused when there are too many, and what `Intake.accept` raises.
     """
     limits: Limits = request.app.state.limits
     intake: Intake = request.app.state.intake
-    found = list(islice(scores, limits.items_max + 1))
-    refuse_too_many(len(found), limits)
+    found: list[Fields | Rejection] = []
+    turn_ends = time.monotonic() + TURN_S
+    for score in scores:
+        if score is not None:
+            found.append(score)
+            refuse_too_many(len(found), limits)
+        if time.monotonic() > turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.monotonic() + TURN_S
     taken = iter(await intake.accept(caller.project, [score for score in found if not isinstance(score, Rejection)]))
     caller.spend(max(0, len(found) - 1))
     return [Outcome(None, score) if isinstance(score, Rejection) else next(taken) for score in found]

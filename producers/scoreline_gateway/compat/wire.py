@@ -15,10 +15,10 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from scoreline.topics import RECORD_BYTES_MAX
+
 FIELDS_MAX = 100_000
 """Fields that are looked at in one request, each record twice: once for its scope's name."""
-MESSAGE_BYTES_MAX = 1 << 20
-"""Longest record, scope or resource that is parsed."""
 
 _VARINT_BYTES_MAX = 10
 _FIXED = {1: 8, 5: 4}
@@ -33,7 +33,7 @@ class Logged(NamedTuple):
     resource: Resource
     scope: InstrumentationScope
     record: LogRecord | None
-    """None: longer than `MESSAGE_BYTES_MAX`."""
+    """None: longer than a raw record may be, so that no score can come of it."""
 
 
 def logged_of(request: ExportLogsServiceRequest) -> Iterator[Logged]:
@@ -44,8 +44,8 @@ def logged_of(request: ExportLogsServiceRequest) -> Iterator[Logged]:
                 yield Logged(of_resource.resource, of_scope.scope, record)
 
 
-def logged_of_wire(body: bytes) -> Iterator[Logged]:
-    """The records of a request as it comes.
+def logged_of_wire(body: bytes, needle: bytes) -> Iterator[Logged]:
+    """The records of a request as it comes that hold the bytes `needle`; the others are not even parsed.
 
     Raises google.protobuf.message.DecodeError, also for a request of more than `FIELDS_MAX` messages.
     """
@@ -54,9 +54,11 @@ def logged_of_wire(body: bytes) -> Iterator[Logged]:
         resource = Resource.FromString(wire.last(of_resource, _OUTER))
         for of_scope in wire.messages(of_resource, _INNER):
             scope = InstrumentationScope.FromString(wire.last(of_scope, _OUTER))
-            for record in wire.messages(of_scope, _INNER):
-                short = len(record) <= MESSAGE_BYTES_MAX
-                yield Logged(resource, scope, LogRecord.FromString(bytes(record)) if short else None)
+            for field in wire.messages(of_scope, _INNER):
+                record = bytes(field)
+                if needle in record:
+                    short = len(record) <= RECORD_BYTES_MAX
+                    yield Logged(resource, scope, LogRecord.FromString(record) if short else None)
 
 
 class _Wire:
@@ -69,8 +71,8 @@ class _Wire:
         """The bytes of a field that stands once; empty where it does not."""
         found = b""
         for field in self.messages(message, number):
-            if len(field) > MESSAGE_BYTES_MAX:
-                raise DecodeError(f"a resource or scope of more than {MESSAGE_BYTES_MAX} bytes")
+            if len(field) > RECORD_BYTES_MAX:
+                raise DecodeError(f"a resource or scope of more than {RECORD_BYTES_MAX} bytes")
             found = bytes(field)
         return found
 

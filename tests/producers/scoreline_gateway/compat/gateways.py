@@ -68,3 +68,12 @@ class Spoiler:
     `drop`: passed on, and the connection ends without an answer."""
     passed: int = 0
     """Requests with scores that the gateway has answered."""
+
+
+def varint(number: int) -> bytes:
+    """As Protobuf writes a number."""
+    digits = []
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from scoreline.keys import NewKey, Scope
 from tests.hostile import hostile_records
-from tests.producers.scoreline_gateway.compat.gateways import Gateway
+from tests.producers.scoreline_gateway.compat.gateways import Gateway, varint
 
 VALUES: list[Any] = [None, True, 0, -1, 1e308, 2**63, "", "x" * 1000, "\x00", "\ud800", [], {}, [[None]], {"a": [{}]}]
 SCORE = {
@@ -125,6 +130,29 @@ def test_bombs_are_refused_in_bounded_memory(gateway: Gateway) -> None:
         status, answer = gateway.post(path, body, {"X-API-Key": key.secret_key, "Content-Type": content_type})
         assert status in (400, 413), (path, status, answer)
     assert peak_mb(gateway) < before + 100
+
+
+def test_expensive_request_lets_others_have_their_turn(gateway: Gateway) -> None:
+    """A hundred evaluation results of a hundred thousand attributes each, while somebody else asks."""
+    key = gateway.key(Scope.WRITE)
+    record = ExportLogsServiceRequest()
+    record.resource_logs.add().scope_logs.add().log_records.add(event_name="gen_ai.evaluation.result")
+    one = record.resource_logs[0].scope_logs[0].log_records[0].SerializeToString() + b"\x32\x00" * 100_000
+    size = b"\x12" + varint(len(one))
+    scope = (size + one) * 100
+    body = b"\x12" + varint(len(scope)) + scope
+    request = gzip.compress(b"\x0a" + varint(len(body)) + body)
+    headers = {"X-API-Key": key.secret_key, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+    waits: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(gateway.post, "/v1/logs", request, headers)
+        while not answer.done():
+            began = time.monotonic()
+            assert httpx.get(f"{gateway.url}/healthz", timeout=30).status_code == 200
+            waits.append(time.monotonic() - began)
+    assert answer.result()[0] == 200
+    assert len(waits) > 3
+    assert max(waits) < 1.0, sorted(waits)[-5:]
 
 
 def peak_mb(gateway: Gateway) -> float:
