@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
 """Bound of every single call to a broker."""
+SHOWN_S = 30.0
+"""How long a topic may take from its creation until the broker that we ask knows it."""
 
 Options = dict[str, Any]
 
@@ -90,6 +92,8 @@ class TopicReport:
 def ensure_topics(settings: Settings) -> list[TopicReport]:
     """Create what is missing and check what exists.
 
+    Returns when the broker shows what was created: right after an outage that takes it some seconds.
+
     Raises TopicError when a topic exists with other settings than declared, KafkaUnavailable when no broker answers.
     """
     admin = AdminClient(client_options(settings))
@@ -109,8 +113,20 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
             raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}") from error
     present = [topic for topic in declared if topic.name in existing]
     _check(admin, present, existing)
+    _await_shown(admin, settings, {topic.name for topic in missing})
     created = {topic.name for topic in missing}
     return [TopicReport(topic.name, topic.name in created, topic.partitions) for topic in declared]
+
+
+def _await_shown(admin: AdminClient, settings: Settings, created: set[str]) -> None:
+    deadline = time.monotonic() + SHOWN_S
+    while unseen := created - _partition_counts(admin, settings).keys():
+        if time.monotonic() > deadline:
+            raise KafkaUnavailable(
+                f"{settings.kafka} (SCORELINE_KAFKA) does not show what it created {SHOWN_S:.0f} s ago: "
+                f"{', '.join(sorted(unseen))}; look into its log"
+            )
+        time.sleep(0.05)
 
 
 def require_topics(settings: Settings) -> None:

@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", min_length=1)
     """Address the gateway listens on; 0.0.0.0 for every interface."""
     gateway_port: int = Field(8080, ge=0, le=65535)
-    gateway_ack_s: float = Field(10.0, gt=0, le=300)
-    """How long a request waits for the broker's acknowledgement before it is answered 503."""
+    gateway_ack_s: float = Field(4.0, gt=0, le=300)
+    """How long a request waits for the broker's acknowledgement before it is answered 503; some SDKs leave after 5."""
     gateway_requests_max: int = Field(1000, ge=1, le=100_000)
     """Requests that are worked on at once, and twice as many connections; more are answered 503."""
     gateway_buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)

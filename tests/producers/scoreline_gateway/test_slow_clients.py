@@ -142,8 +142,8 @@ def test_reader_that_does_not_read_is_ended(hasty: Gateway) -> None:
         def is_served() -> bool:
             return any(each.raddr and each.raddr.port == port for each in process.net_connections("tcp"))
 
-        assert is_served()
-        eventually(lambda: not is_served(), "the connection is cut", 10)
+        eventually(is_served, "the connection is accepted")
+        eventually(lambda: not is_served(), "the connection is cut")
     assert hasty.post(SCORE).status_code == 202
 
 
@@ -165,4 +165,4 @@ def test_many_slow_clients_leave_room_for_the_others(settings: Settings, tmp_pat
             for connection in slow:
                 connection.close()
         with httpx.Client(base_url=gateway.url) as client:
-            eventually(lambda: client.get("/readyz").status_code == 200, "it answers on", 5)
+            eventually(lambda: client.get("/readyz").status_code == 200, "it answers on")
