@@ -265,7 +265,12 @@ class Membership:
         self._arrived()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        positions = self._positions(consumer, partitions) if partitions else []
+        try:
+            positions = self._positions(consumer, partitions) if partitions else []
+        except KafkaUnavailable:
+            # leaving; not left to the driver, as in `_let_go`
+            consumer.incremental_assign(partitions)
+            raise
         consumer.incremental_assign(positions)
         # librdkafka remembers the pause of a partition that went away and comes back.
         consumer.resume(positions)
@@ -282,13 +287,23 @@ class Membership:
                 log.warning("%s: not committed, some scores come again: %s", self._group, error_of(error).str())
                 self._forfeited = True
         self._forget(numbers)
+        self._let_go(consumer, partitions)
         log.info("%s: revoked %s", self._group, sorted(numbers))
 
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = {partition.partition for partition in partitions}
         log.warning("%s: lost %s; what was not committed comes again", self._group, sorted(numbers))
         self._forfeited |= any(position.partition in numbers for position in self._due())
         self._forget(numbers)
+        self._let_go(consumer, partitions)
+
+    def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Not left to the driver: it would ask librdkafka for the rebalance protocol first, which at times is never
+        answered while a consumer closes (librdkafka issue 4041), and it asks with the interpreter's lock in hand."""
+        try:
+            consumer.incremental_unassign(partitions)
+        except KafkaException as error:
+            log.warning("%s: %s", self._group, error_of(error).str())
 
     def _forget(self, gone: set[int]) -> None:
         with self._lock:
