@@ -117,6 +117,9 @@ def _refuses(gateway: Gateway) -> Any:
             httpx.get(f"{gateway.url}/healthz")
         except httpx.ConnectError:
             return True
+        except httpx.TransportError:
+            # it was not yet accepted when the gateway stopped to listen; the next one is refused
+            return False
         return False
 
     return refuses
