@@ -16,6 +16,7 @@ import uuid_utils
 from scoreline.delivery import Delivery, OnDelivered
 from scoreline.errors import InvalidScore, PermanentError, ScorelineError
 from scoreline.evaluating import current_evaluator
+from scoreline.events import ScoreEvent
 from scoreline.fields import (
     DataTypeName,
     Judgement,
@@ -265,17 +266,20 @@ class Emitter(ABC):
     def _take(self, score: Mapping[str, Any], on_delivered: OnDelivered | None) -> None:
         """Check a score that has its id, and send it."""
         try:
-            event, record = prepare(self._fields(score), int(time.time() * 1000))
+            event, record = self._prepare(score)
             self.send(event.key, record, on_delivered)
         except ScorelineError as failure:
             self._refused(failure, score, on_delivered)
 
     async def _take_async(self, score: Mapping[str, Any], on_delivered: OnDelivered | None) -> None:
         try:
-            event, record = prepare(self._fields(score), int(time.time() * 1000))
+            event, record = self._prepare(score)
             await self.send_async(event.key, record, on_delivered)
         except ScorelineError as failure:
             self._refused(failure, score, on_delivered)
+
+    def _prepare(self, score: Mapping[str, Any]) -> tuple[ScoreEvent, bytes]:
+        return prepare(self._fields(score), int(time.time() * 1000))
 
     def _bounded(self, scores: Iterable[Score]) -> list[Score]:
         limit = self.settings.queue_events_max
@@ -292,7 +296,7 @@ class Emitter(ABC):
             if not isinstance(score, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidScore(Rejection(Reason.INVALID_VALUE, f"expected a mapping, found {found(score)}"))
             score = identified(score)
-            event, record = prepare(self._fields(score), int(time.time() * 1000))
+            event, record = self._prepare(score)
         except InvalidScore as failure:
             why = failure.rejection
             self._refused(InvalidScore(replace(why, detail=f"scores[{place}]: {why.detail}")), score, None)

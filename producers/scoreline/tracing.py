@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 TEXT_CHARS_MAX = 200
 """Longest value that is taken over: no field that it could go into takes more."""
 
-_RESOURCE = {
+RESOURCE = {
     "service": ("service.name",),
     "environment": ("deployment.environment.name", "deployment.environment"),
     "release": ("service.version",),
@@ -72,7 +72,7 @@ def origin_of_resource(provider: object | None) -> dict[str, str]:
     """service, environment and release as the provider's resource says them, those that are there."""
     attributes: Mapping[str, Any] = getattr(getattr(provider, "resource", None), "attributes", None) or {}
     origin: dict[str, str] = {}
-    for field, names in _RESOURCE.items():
+    for field, names in RESOURCE.items():
         found = next((text for name in names if (text := _text(attributes.get(name))) is not None), None)
         # the SDK's own word for a service without a name
         if found is not None and not found.startswith("unknown_service"):

@@ -47,13 +47,18 @@ def rejection_fields(rejection: Rejection) -> dict[str, str]:
     return {**fields, "remedy": sender_remedy_of(rejection.reason)}
 
 
-def rejection_response(rejection: Rejection, score_id: str | None) -> Response:
-    """The answer to a request whose one score was rejected: 422, 400 for what is no JSON, 413 for too much."""
+def rejection_response(rejection: Rejection, score_id: str | None, status: int) -> Response:
+    """The answer to a request whose one score was rejected."""
     fields = rejection_fields(rejection)
     error = {"code": fields.pop("reason"), "message": fields.pop("detail"), **fields}
     if score_id is not None:
         error["score_id"] = score_id
-    return json_response({"error": error}, _STATUS.get(rejection.reason, 422))
+    return json_response({"error": error}, status)
+
+
+def status_of(rejection: Rejection) -> int:
+    """Of the answer to one rejected score: 422, 400 for what is no JSON, 413 for too much."""
+    return _STATUS.get(rejection.reason, 422)
 
 
 def unavailable(error: RetryableError) -> RequestRefused:

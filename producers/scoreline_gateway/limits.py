@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,16 +18,23 @@ RETRY_AFTER_S = 2
 """When to come back after an answer that the gateway cannot work now."""
 
 
+class Bound(NamedTuple):
+    """A limit, and the setting to name where it is passed."""
+
+    most: int
+    setting: str
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one request; bytes, unless the name says otherwise."""
+    """Of one request."""
 
-    body_bytes_max: int
-    inflated_bytes_max: int
-    stream_bytes_max: int
-    items_max: int
-    stream_items_max: int
-    depth_max: int
+    body_bytes: Bound
+    inflated_bytes: Bound
+    stream_bytes: Bound
+    items: Bound
+    stream_items: Bound
+    depth: Bound
     body_s: float
     """How long a client may fall behind `bodies.RATE_MIN` while it sends a body."""
 
@@ -34,13 +42,13 @@ class Limits:
     def of(settings: Settings) -> Limits:
         """As the settings say."""
         return Limits(
-            body_bytes_max=settings.gateway_body_bytes_max,
-            inflated_bytes_max=settings.gateway_inflated_bytes_max,
-            stream_bytes_max=settings.gateway_stream_bytes_max,
-            items_max=settings.gateway_items_max,
-            stream_items_max=settings.gateway_stream_items_max,
-            depth_max=settings.gateway_depth_max,
-            body_s=settings.gateway_body_s,
+            Bound(settings.gateway_body_bytes_max, "SCORELINE_GATEWAY_BODY_BYTES_MAX"),
+            Bound(settings.gateway_inflated_bytes_max, "SCORELINE_GATEWAY_INFLATED_BYTES_MAX"),
+            Bound(settings.gateway_stream_bytes_max, "SCORELINE_GATEWAY_STREAM_BYTES_MAX"),
+            Bound(settings.gateway_items_max, "SCORELINE_GATEWAY_ITEMS_MAX"),
+            Bound(settings.gateway_stream_items_max, "SCORELINE_GATEWAY_STREAM_ITEMS_MAX"),
+            Bound(settings.gateway_depth_max, "SCORELINE_GATEWAY_DEPTH_MAX"),
+            settings.gateway_body_s,
         )
 
 
@@ -89,6 +97,13 @@ class Held:
         """Hold `size` bytes and no more."""
         self._admission.bytes -= self.bytes - size
         self.bytes = size
+
+
+def too_many(what: str, bound: Bound) -> RequestRefused:
+    """The answer to a request that holds more of something than it may."""
+    return RequestRefused(
+        413, "too_many_items", f"more than {bound.most} {what} in one request", f"Send them in parts; {bound.setting}."
+    )
 
 
 def overloaded(setting: str) -> RequestRefused:

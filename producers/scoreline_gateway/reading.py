@@ -24,6 +24,7 @@ from scoreline.topics import record_key
 from scoreline.validation import check
 
 SCORE_ID_SHOWN_MAX = 200
+NO_OBJECT = Rejection(Reason.MALFORMED_JSON, "expected one JSON object")
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
@@ -66,7 +67,7 @@ class Desk:
         """The raw record of one score's text."""
         fields, generated = item.fields, self._new_id()
         if fields is None:
-            return Outcome(None, Rejection(Reason.MALFORMED_JSON, "expected one JSON object"))
+            return Outcome(None, NO_OBJECT)
         given = fields.get("score_id", generated)
         wrong_project = self._wrong_project(fields)
         if wrong_project is not None:

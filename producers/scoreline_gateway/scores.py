@@ -12,12 +12,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
 from scoreline.rejections import found
-from scoreline_gateway.answers import error_response, json_response, rejection_fields, rejection_response, unavailable
+from scoreline_gateway.answers import (
+    error_response,
+    json_response,
+    rejection_fields,
+    rejection_response,
+    status_of,
+    unavailable,
+)
 from scoreline_gateway.auth import Caller, authorize
-from scoreline_gateway.bodies import malformed, read_body, read_lines
+from scoreline_gateway.bodies import content_type, malformed, read_body, read_lines
 from scoreline_gateway.describing import CREATE_SCORES
 from scoreline_gateway.intake import Intake, Outcome
-from scoreline_gateway.limits import Limits
+from scoreline_gateway.limits import Bound, Limits, too_many
 from scoreline_gateway.reading import Item, ids_of, is_array, random_ids, read_item, split_array
 
 router = APIRouter()
@@ -38,14 +45,14 @@ async def create_scores(request: Request, caller: Annotated[Caller, Depends(auth
     intake: Intake = request.app.state.intake
     limits: Limits = request.app.state.limits
     new_id = _ids(request, caller.project)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type in NDJSON:
+    sent = content_type(request)
+    if sent in NDJSON:
         return await _take_lines(request, caller, intake, limits, new_id)
-    if content_type not in JSON and not content_type.endswith("+json"):
+    if sent not in JSON and not sent.endswith("+json"):
         raise RequestRefused(
             415,
             "unsupported_media_type",
-            f"Content-Type {content_type[:80]!r} is not taken",
+            f"Content-Type {sent[:80]!r} is not taken",
             "Send application/json, or application/x-ndjson for a score on each line.",
         )
     body = await read_body(request, limits)
@@ -53,7 +60,7 @@ async def create_scores(request: Request, caller: Annotated[Caller, Depends(auth
         return await _take_array(body, caller, intake, limits, new_id)
     [outcome] = await intake.accept_texts(caller.project, [read_item(body)], new_id)
     if outcome.rejection is not None:
-        return rejection_response(outcome.rejection, outcome.score_id)
+        return rejection_response(outcome.rejection, outcome.score_id, status_of(outcome.rejection))
     return json_response({"score_id": outcome.score_id, "status": "accepted"}, 202)
 
 
@@ -61,7 +68,7 @@ async def _take_array(
     body: bytes, caller: Caller, intake: Intake, limits: Limits, new_id: Callable[[], str]
 ) -> Response:
     try:
-        outcomes = await intake.accept_texts(caller.project, _bounded(split_array(body), limits.items_max), new_id)
+        outcomes = await intake.accept_texts(caller.project, _bounded(split_array(body), limits.items), new_id)
     except ValueError as error:
         raise malformed(str(error)) from error
     caller.spend(len(outcomes) - 1)
@@ -76,8 +83,8 @@ async def _take_lines(
     results: list[bytes] = []
     try:
         async for lines in read_lines(request, limits):
-            if total + len(lines) > limits.stream_items_max:
-                raise _too_many(limits.stream_items_max, "SCORELINE_GATEWAY_STREAM_ITEMS_MAX")
+            if total + len(lines) > limits.stream_items.most:
+                raise too_many("scores", limits.stream_items)
             outcomes = await intake.accept_texts(caller.project, map(read_item, lines), new_id)
             caller.spend(len(outcomes))
             total += len(outcomes)
@@ -104,17 +111,11 @@ def _ids(request: Request, project: str) -> Callable[[], str]:
     return ids_of(key, project)
 
 
-def _bounded(items: Iterator[Item], items_max: int) -> Iterator[Item]:
+def _bounded(items: Iterator[Item], bound: Bound) -> Iterator[Item]:
     for number, item in enumerate(items, 1):
-        if number > items_max:
-            raise _too_many(items_max, "SCORELINE_GATEWAY_ITEMS_MAX")
+        if number > bound.most:
+            raise too_many("scores", bound)
         yield item
-
-
-def _too_many(items_max: int, setting: str) -> RequestRefused:
-    return RequestRefused(
-        413, "too_many_items", f"more than {items_max} scores in one request", f"Send them in parts; {setting}."
-    )
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:

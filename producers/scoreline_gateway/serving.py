@@ -9,11 +9,12 @@ import signal
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from scoreline.errors import RequestRefused, ScorelineError
 from scoreline.settings import Settings
@@ -50,6 +51,114 @@ def run(settings: Settings) -> None:
         raise failure
 
 
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the bounds it lacks, for an app that `create_app` made."""
+
+    _head = True
+    """A request's head is awaited, and none is being answered."""
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        settings: Settings = cast(FastAPI, config.app).state.settings
+        self._head_s, self._stall_s = settings.gateway_header_s, settings.gateway_body_s
+        self._connections_max = 2 * settings.gateway_requests_max
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._connections_max:
+            transport.abort()
+            return
+        self._head_timer = self.loop.call_later(self._head_s, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unset_head_timer()
+        self._unset_stall_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                too_long = f"the head is longer than {HEAD_BYTES_MAX} bytes"
+                self._refuse(RequestRefused(431, "head_too_large", too_long))
+                return
+        if self._head_timer is None and (self._head or not self._is_answering()):
+            # also for what comes behind an answer and begins no request
+            self._head_timer = self.loop.call_later(self._head_s, self._head_is_late)
+
+    def on_message_begin(self) -> None:
+        self._head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head = False
+        self._unset_head_timer()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._unset_head_timer()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self._stall_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._unset_stall_timer()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(RequestRefused(400, "bad_request", msg))
+
+    def _is_answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._is_answering():
+            # a head that came behind a request: its time begins with the answer
+            self._head_timer = self.loop.call_later(self._head_s, self._head_is_late)
+        elif self._head_bytes:
+            self._refuse(RequestRefused(408, "too_slow", f"the head took longer than {self._head_s:g} s"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, refused: RequestRefused) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_answering() and self.cycle.response_started:
+            self.transport.close()
+            return
+        answer = error_response(refused)
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(
+            b"HTTP/1.1 %d Refused\r\n%bconnection: close\r\n\r\n%b" % (refused.status, head, bytes(answer.body))
+        )
+        self.transport.close()
+
+    def _unset_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _unset_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+
 class _Server(uvicorn.Server):
     """Ends with the gateway, and with status 0 when it was asked to."""
 
@@ -59,7 +168,7 @@ class _Server(uvicorn.Server):
                 app,
                 host=settings.gateway_host,
                 port=settings.gateway_port,
-                http=_protocol(settings),
+                http=BoundedProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -97,104 +206,3 @@ class _Server(uvicorn.Server):
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
         await super().shutdown(sockets)
-
-
-def _protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """uvicorn's protocol with the bounds it lacks."""
-    header_s, stall_s = settings.gateway_header_s, settings.gateway_body_s
-    connections_max = 2 * settings.gateway_requests_max
-
-    class BoundedProtocol(HttpToolsProtocol):
-        _head = True
-        """A request's head is awaited, and none is being answered."""
-        _head_bytes = 0
-        _head_timer: asyncio.TimerHandle | None = None
-        _stall_timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > connections_max:
-                transport.abort()
-                return
-            self._head_timer = self.loop.call_later(header_s, self._head_is_late)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._unset_head_timer()
-            self._unset_stall_timer()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._head:
-                self._head_bytes += len(data)
-                if self._head_bytes > HEAD_BYTES_MAX:
-                    too_long = f"the head is longer than {HEAD_BYTES_MAX} bytes"
-                    self._refuse(RequestRefused(431, "head_too_large", too_long))
-                    return
-            if self._head_timer is None and (self._head or not self._is_answering()):
-                # also for what comes behind an answer and begins no request
-                self._head_timer = self.loop.call_later(header_s, self._head_is_late)
-
-        def on_message_begin(self) -> None:
-            self._head, self._head_bytes = True, 0
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._head = False
-            self._unset_head_timer()
-            super().on_headers_complete()
-
-        def on_response_complete(self) -> None:
-            self._unset_head_timer()
-            super().on_response_complete()
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            if self._stall_timer is None:
-                self._stall_timer = self.loop.call_later(stall_s, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            self._unset_stall_timer()
-            super().resume_writing()
-
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(RequestRefused(400, "bad_request", msg))
-
-        def _is_answering(self) -> bool:
-            cycle = cast("RequestResponseCycle | None", self.cycle)
-            return cycle is not None and not cycle.response_complete
-
-        def _head_is_late(self) -> None:
-            self._head_timer = None
-            if self._is_answering():
-                # a head that came behind a request: its time begins with the answer
-                self._head_timer = self.loop.call_later(header_s, self._head_is_late)
-            elif self._head_bytes:
-                self._refuse(RequestRefused(408, "too_slow", f"the head took longer than {header_s:g} s"))
-            else:
-                self.transport.close()
-
-        def _refuse(self, refused: RequestRefused) -> None:
-            if self.transport.is_closing():
-                return
-            if self._is_answering() and self.cycle.response_started:
-                self.transport.close()
-                return
-            answer = error_response(refused)
-            head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
-            self.transport.write(
-                b"HTTP/1.1 %d Refused\r\n%bconnection: close\r\n\r\n%b" % (refused.status, head, bytes(answer.body))
-            )
-            self.transport.close()
-
-        def _unset_head_timer(self) -> None:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
-
-        def _unset_stall_timer(self) -> None:
-            if self._stall_timer is not None:
-                self._stall_timer.cancel()
-                self._stall_timer = None
-
-    return BoundedProtocol

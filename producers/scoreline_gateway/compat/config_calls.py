@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import uuid_utils
+from fastapi import Request
 from pydantic import ValidationError
 
 from scoreline.changes import Change
@@ -14,6 +15,7 @@ from scoreline.errors import ConflictingChange, MalformedRecord, RequestRefused
 from scoreline.settings import Settings
 from scoreline.stores import ConfigStore
 from scoreline.topics import record_key
+from scoreline_gateway.auth import Caller
 from scoreline_gateway.compat.score_configs import (
     CreateScoreConfig,
     Page,
@@ -81,6 +83,11 @@ class ConfigCalls:
         if config is None:
             raise RequestRefused(404, "unknown_config", f"no config {config_id!r} in project {self._project}")
         return config
+
+
+def configs_of(request: Request, caller: Caller) -> ConfigCalls:
+    """The configs of the caller's project."""
+    return ConfigCalls(request.app.state.settings, caller.project)
 
 
 def _valid(make: Callable[[], T]) -> T:

@@ -21,6 +21,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from scoreline.events import DataType, Source, Status
 from scoreline.rejections import Reason, Rejection
 from scoreline.topics import RECORD_BYTES_MAX
+from scoreline.tracing import RESOURCE
 from scoreline_gateway.compat.mapping import Fields
 from scoreline_gateway.compat.wire import Logged
 
@@ -34,12 +35,6 @@ _EXPLANATION = "gen_ai.evaluation.explanation"
 _RESPONSE_ID = "gen_ai.response.id"
 _ERROR = "error.type"
 _SESSIONS = ("session.id", "gen_ai.conversation.id")
-_ORIGIN = {
-    "service": ("service.name",),
-    "environment": ("deployment.environment.name", "deployment.environment"),
-    "release": ("service.version",),
-}
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -140,7 +135,7 @@ def _result(attributes: dict[str, Any]) -> Fields:
 def _origin(resource: Mapping[str, Any]) -> Fields:
     """A service that was given no name has none: SDKs call it `unknown_service`."""
     found = {
-        field: next((resource[name] for name in names if name in resource), None) for field, names in _ORIGIN.items()
+        field: next((resource[name] for name in names if name in resource), None) for field, names in RESOURCE.items()
     }
     if str(found["service"]).startswith("unknown_service"):
         found["service"] = None

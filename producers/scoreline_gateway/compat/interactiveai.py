@@ -12,12 +12,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from scoreline.errors import RequestRefused
-from scoreline_gateway.answers import json_response
+from scoreline_gateway.answers import json_response, rejection_response
 from scoreline_gateway.auth import Caller
-from scoreline_gateway.compat.config_calls import ConfigCalls
+from scoreline_gateway.compat.config_calls import configs_of
 from scoreline_gateway.compat.langfuse import ORGANIZATION, PageLimit, PageNumber
 from scoreline_gateway.compat.mapping import score_of_langfuse
-from scoreline_gateway.compat.requests import Configurer, Writer, read_object, refusal, take
+from scoreline_gateway.compat.requests import Configurer, Writer, read_object, take
 
 router = APIRouter(prefix="/api/platform/v1", include_in_schema=False)
 
@@ -53,7 +53,9 @@ async def projects(caller: Writer) -> Response:
 async def create_score(request: Request, caller: ProjectWriter) -> Response:
     """One score; answered when the broker has it."""
     [outcome] = await take(request, caller, [score_of_langfuse(await read_object(request))])
-    return refusal(outcome, 400) if outcome.rejection else json_response({"data": {"id": outcome.score_id}}, 201)
+    if outcome.rejection is not None:
+        return rejection_response(outcome.rejection, outcome.score_id, 400)
+    return json_response({"data": {"id": outcome.score_id}}, 201)
 
 
 @router.get(f"{_PROJECT}/score-configs")
@@ -61,7 +63,7 @@ async def list_configs(
     request: Request, caller: ProjectConfigurer, page: PageNumber = 1, limit: PageLimit = 50
 ) -> Response:
     """Score configs of the key's project, by id."""
-    found = await run_in_threadpool(_configs(request, caller).page, page, limit)
+    found = await run_in_threadpool(configs_of(request, caller).page, page, limit)
     meta = {"page": page, "limit": limit, "total_items": found.total_items, "total_pages": found.total_pages}
     return json_response({"data": {"configs": found.configs, "meta": meta}})
 
@@ -69,14 +71,14 @@ async def list_configs(
 @router.post(f"{_PROJECT}/score-configs")
 async def create_config(request: Request, caller: ProjectConfigurer) -> Response:
     """Make a score config; the same again gives the one that is there."""
-    config = await run_in_threadpool(_configs(request, caller).create, await read_object(request))
+    config = await run_in_threadpool(configs_of(request, caller).create, await read_object(request))
     return json_response({"data": {"config": config}}, 201)
 
 
 @router.get(f"{_PROJECT}/score-configs/{{config_id}}")
 async def get_config(request: Request, caller: ProjectConfigurer, config_id: str) -> Response:
     """One score config."""
-    return json_response({"data": {"config": await run_in_threadpool(_configs(request, caller).get, config_id)}})
+    return json_response({"data": {"config": await run_in_threadpool(configs_of(request, caller).get, config_id)}})
 
 
 @router.patch(f"{_PROJECT}/score-configs/{{config_id}}")
@@ -84,9 +86,5 @@ async def update_config(request: Request, caller: ProjectConfigurer, config_id: 
     """Change a score config; later scores are judged by it."""
     body = await read_object(request)
     return json_response(
-        {"data": {"config": await run_in_threadpool(_configs(request, caller).update, config_id, body)}}
+        {"data": {"config": await run_in_threadpool(configs_of(request, caller).update, config_id, body)}}
     )
-
-
-def _configs(request: Request, caller: Caller) -> ConfigCalls:
-    return ConfigCalls(request.app.state.settings, caller.project)

@@ -14,23 +14,22 @@ from fastapi.concurrency import run_in_threadpool
 
 from scoreline.errors import RequestRefused
 from scoreline.rejections import Rejection
-from scoreline_gateway.answers import json_response
+from scoreline_gateway.answers import json_response, rejection_response
 from scoreline_gateway.auth import Caller
-from scoreline_gateway.compat.config_calls import ConfigCalls
+from scoreline_gateway.compat.config_calls import configs_of
 from scoreline_gateway.compat.mapping import Fields, score_of_event, score_of_langfuse
 from scoreline_gateway.compat.requests import (
-    NO_OBJECT,
     Configurer,
     Writer,
     object_of,
     read_json,
     read_object,
-    refusal,
     refuse_too_many,
     take,
 )
 from scoreline_gateway.compat.score_configs import PAGE_LIMIT_MAX
 from scoreline_gateway.intake import Outcome
+from scoreline_gateway.reading import NO_OBJECT
 
 router = APIRouter(prefix="/api/public", include_in_schema=False)
 
@@ -78,7 +77,9 @@ async def create_scores(request: Request, caller: Writer) -> Response:
     if isinstance(body, list):
         return await _create_many(request, caller, cast("list[Any]", body))
     [outcome] = await take(request, caller, [score_of_langfuse(object_of(body))])
-    return refusal(outcome, 400) if outcome.rejection else json_response({"id": outcome.score_id})
+    if outcome.rejection is not None:
+        return rejection_response(outcome.rejection, outcome.score_id, 400)
+    return json_response({"id": outcome.score_id})
 
 
 async def _create_many(request: Request, caller: Caller, bodies: Sequence[Any]) -> Response:
@@ -120,7 +121,7 @@ async def ingest(request: Request, caller: Writer) -> Response:
 @router.get("/score-configs")
 async def list_configs(request: Request, caller: Configurer, page: PageNumber = 1, limit: PageLimit = 50) -> Response:
     """Score configs of the key's project, by id."""
-    found = await run_in_threadpool(_configs(request, caller).page, page, limit)
+    found = await run_in_threadpool(configs_of(request, caller).page, page, limit)
     meta = {"page": page, "limit": limit, "totalItems": found.total_items, "totalPages": found.total_pages}
     return json_response({"data": found.configs, "meta": meta})
 
@@ -128,24 +129,20 @@ async def list_configs(request: Request, caller: Configurer, page: PageNumber = 
 @router.post("/score-configs")
 async def create_config(request: Request, caller: Configurer) -> Response:
     """Make a score config; the same again gives the one that is there."""
-    return json_response(await run_in_threadpool(_configs(request, caller).create, await read_object(request)))
+    return json_response(await run_in_threadpool(configs_of(request, caller).create, await read_object(request)))
 
 
 @router.get("/score-configs/{config_id}")
 async def get_config(request: Request, caller: Configurer, config_id: str) -> Response:
     """One score config."""
-    return json_response(await run_in_threadpool(_configs(request, caller).get, config_id))
+    return json_response(await run_in_threadpool(configs_of(request, caller).get, config_id))
 
 
 @router.patch("/score-configs/{config_id}")
 async def update_config(request: Request, caller: Configurer, config_id: str) -> Response:
     """Change a score config; later scores are judged by it."""
     body = await read_object(request)
-    return json_response(await run_in_threadpool(_configs(request, caller).update, config_id, body))
-
-
-def _configs(request: Request, caller: Caller) -> ConfigCalls:
-    return ConfigCalls(request.app.state.settings, caller.project)
+    return json_response(await run_in_threadpool(configs_of(request, caller).update, config_id, body))
 
 
 def _score(body: Any) -> Fields | Rejection:

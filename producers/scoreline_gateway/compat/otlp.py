@@ -24,6 +24,7 @@ from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
 from scoreline_gateway.answers import error_response, json_response, unavailable
 from scoreline_gateway.auth import Caller, authorize
+from scoreline_gateway.bodies import content_type
 from scoreline_gateway.compat.evaluations import EVENT, logs_of_json, scores_of
 from scoreline_gateway.compat.requests import object_of, parse, read_bytes, take
 from scoreline_gateway.compat.wire import logged_of, logged_of_wire
@@ -48,10 +49,10 @@ async def export_traces(request: Request) -> Response:
     return await _answer(request, _drop_traces)
 
 
-async def _take_logs(request: Request, caller: Caller, content_type: str) -> Message:
+async def _take_logs(request: Request, caller: Caller, sent: str) -> Message:
     body = await read_bytes(request)
     try:
-        if content_type == PROTOBUF:
+        if sent == PROTOBUF:
             records = logged_of_wire(body, EVENT.encode())
         else:
             records = logged_of(await run_in_threadpool(logs_of_json, object_of(parse(request, body))))
@@ -68,7 +69,7 @@ async def _take_logs(request: Request, caller: Caller, content_type: str) -> Mes
     )
 
 
-async def _drop_traces(request: Request, _caller: Caller, _content_type: str) -> Message:
+async def _drop_traces(request: Request, _caller: Caller, _sent: str) -> Message:
     """A partial success with a message and no number is a warning: the spans are not even counted."""
     await read_bytes(request)
     dropped = "scoreline keeps scores and drops spans; send those to your trace store"
@@ -77,23 +78,23 @@ async def _drop_traces(request: Request, _caller: Caller, _content_type: str) ->
 
 async def _answer(request: Request, work: Callable[[Request, Caller, str], Awaitable[Message]]) -> Response:
     """The key is checked in here, so that its errors too are answered as OTLP asks for."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent = content_type(request)
     try:
-        if content_type not in (PROTOBUF, JSON):
+        if sent not in (PROTOBUF, JSON):
             raise RequestRefused(415, "unsupported_media_type", f"Content-Type takes {PROTOBUF} or {JSON}")
-        return _response(await work(request, await authorize(Scope.WRITE)(request), content_type), content_type)
+        return _response(await work(request, await authorize(Scope.WRITE)(request), sent), sent)
     except RequestRefused as refused:
-        return _refusal(refused, content_type)
+        return _refusal(refused, sent)
     except RetryableError as error:
-        return _refusal(unavailable(error), content_type)
+        return _refusal(unavailable(error), sent)
 
 
-def _refusal(refused: RequestRefused, content_type: str) -> Response:
+def _refusal(refused: RequestRefused, sent: str) -> Response:
     """A `google.rpc.Status` under the status and headers that any endpoint answers with."""
     plain = error_response(refused)
-    if content_type == PROTOBUF:
+    if sent == PROTOBUF:
         # On the wire a Status with a message alone is this: field 2, a string. Its own class is in another package.
-        answer = _response(ExportLogsPartialSuccess(error_message=refused.message), content_type)
+        answer = _response(ExportLogsPartialSuccess(error_message=refused.message), sent)
     else:
         answer = json_response({"message": refused.message})
     answer.status_code = plain.status_code
@@ -103,7 +104,7 @@ def _refusal(refused: RequestRefused, content_type: str) -> Response:
     return answer
 
 
-def _response(message: Message, content_type: str) -> Response:
-    if content_type == PROTOBUF:
+def _response(message: Message, sent: str) -> Response:
+    if sent == PROTOBUF:
         return Response(message.SerializeToString(), media_type=PROTOBUF)
     return json_response(MessageToDict(message))

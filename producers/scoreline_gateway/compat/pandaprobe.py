@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from scoreline_gateway.answers import json_response
+from scoreline_gateway.answers import json_response, rejection_response
 from scoreline_gateway.compat.mapping import id_of_request, score_of_pandaprobe
-from scoreline_gateway.compat.requests import WRITER, Writer, object_of, parse, read_bytes, refusal, take
+from scoreline_gateway.compat.requests import WRITER, Writer, object_of, parse, read_bytes, take
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,7 +23,9 @@ async def create_score(request: Request, caller: Writer) -> Response:
     if request_id:
         fields["score_id"] = id_of_request(request_id, body)
     [outcome] = await take(request, caller, [fields])
-    return refusal(outcome, 422) if outcome.rejection else json_response({"id": outcome.score_id}, 201)
+    if outcome.rejection is not None:
+        return rejection_response(outcome.rejection, outcome.score_id, 422)
+    return json_response({"id": outcome.score_id}, 201)
 
 
 @router.post("/traces", dependencies=[WRITER])

@@ -7,17 +7,17 @@ import time
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
 from scoreline.errors import RequestRefused
 from scoreline.keys import Scope
-from scoreline.rejections import Reason, Rejection
-from scoreline_gateway.answers import error_response, rejection_fields
+from scoreline.rejections import Rejection
 from scoreline_gateway.auth import Caller, authorize
 from scoreline_gateway.bodies import parse_json, read_body
 from scoreline_gateway.compat.mapping import Fields
 from scoreline_gateway.intake import Intake, Outcome
-from scoreline_gateway.limits import Held, Limits
+from scoreline_gateway.limits import Held, Limits, too_many
+from scoreline_gateway.reading import NO_OBJECT
 
 WRITER = Depends(authorize(Scope.WRITE))
 Writer = Annotated[Caller, WRITER]
@@ -28,7 +28,6 @@ VALUE_BYTES = 100
 """About what one JSON value takes once it is parsed."""
 TURN_S = 0.02
 """How long scores of one request are mapped before other requests get a turn."""
-NO_OBJECT = Rejection(Reason.MALFORMED_JSON, "expected one JSON object")
 
 
 async def read_bytes(request: Request) -> bytes:
@@ -88,22 +87,8 @@ async def take(request: Request, caller: Caller, scores: Iterable[Fields | Rejec
 
 def refuse_too_many(items: int, limits: Limits) -> None:
     """Raises RequestRefused."""
-    if items > limits.items_max:
-        raise RequestRefused(
-            413,
-            "too_many_items",
-            f"more than {limits.items_max} items in one request",
-            "Send them in parts; SCORELINE_GATEWAY_ITEMS_MAX.",
-        )
-
-
-def refusal(outcome: Outcome, status: int) -> Response:
-    """The answer to a request whose one score was rejected."""
-    assert outcome.rejection is not None
-    fields = rejection_fields(outcome.rejection)
-    refused = RequestRefused(status, fields.pop("reason"), fields.pop("detail"), fields.pop("remedy"))
-    more = {} if outcome.score_id is None else {"score_id": outcome.score_id}
-    return error_response(refused, **fields, **more)
+    if items > limits.items.most:
+        raise too_many("items", limits.items)
 
 
 def not_supported(what: str) -> RequestRefused:
