@@ -17,9 +17,9 @@ from scoreline import lifetime
 from scoreline.delivery import Delivery, OnDelivered
 from scoreline.emitter import Emitter
 from scoreline.errors import KafkaUnavailable, PermanentError
-from scoreline.events import ScoreEvent
 from scoreline.lifetime import making
 from scoreline.preparing import prepare, warm_up
+from scoreline.reading import Event
 from scoreline.refusals import Lenient, OnError, Strict, tell_nobody
 from scoreline.tracing import current_provider, origin_of_resource
 
@@ -73,7 +73,7 @@ class Client(Emitter):
             self._open_outbox()
             lifetime.opened(self, lifetime.Lifetime(self.close, self._start_anew))
 
-    def emit(self, fields: Mapping[str, Any]) -> ScoreEvent:
+    def emit(self, fields: Mapping[str, Any]) -> Event:
         """Check and send one event given as the fields of the raw record; returns it as it was parsed.
 
         Raises InvalidScore, QueueFull.

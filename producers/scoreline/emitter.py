@@ -16,7 +16,6 @@ import uuid_utils
 from scoreline.delivery import Delivery, OnDelivered
 from scoreline.errors import InvalidScore, PermanentError, ScorelineError
 from scoreline.evaluating import current_evaluator
-from scoreline.events import ScoreEvent
 from scoreline.fields import (
     DataTypeName,
     Judgement,
@@ -29,6 +28,7 @@ from scoreline.fields import (
 )
 from scoreline.handles import Handle
 from scoreline.preparing import prepare
+from scoreline.reading import Event
 from scoreline.refusals import Refusals
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.tracing import current_baggage, current_span, span_or_warn
@@ -278,7 +278,7 @@ class Emitter(ABC):
         except ScorelineError as failure:
             self._refused(failure, score, on_delivered)
 
-    def _prepare(self, score: Mapping[str, Any]) -> tuple[ScoreEvent, bytes]:
+    def _prepare(self, score: Mapping[str, Any]) -> tuple[Event, bytes]:
         return prepare(self._fields(score), int(time.time() * 1000))
 
     def _bounded(self, scores: Iterable[Score]) -> list[Score]:

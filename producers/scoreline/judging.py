@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from scoreline.configs import ScoreConfig
-from scoreline.events import DataType, ScoreEvent
+from scoreline.events import DataType
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.values import canonical_value, infer_data_type
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """What the config and the data type make of an event's value."""
 
     data_type: DataType | None
@@ -22,12 +23,14 @@ class Judged(NamedTuple):
     config_version: int | None
 
 
-def judge(event: ScoreEvent, config: ScoreConfig | None) -> Judged | Rejection:
+def judge(event: Event, config: ScoreConfig | None) -> Judged | Rejection:
     """The canonical value of `event`; `config` is the one that its `config_id` names, None where none is known."""
     if event.config_id is None:
         if event.value is None:
             return Judged(event.data_type, None, None, None, None)
         data_type = event.data_type or infer_data_type(event.value)
+        if data_type is DataType.NUMERIC and type(event.value) is float:
+            return Judged(data_type, event.value, None, None, None)
         value = canonical_value(event.value, data_type)
         return value if isinstance(value, Rejection) else Judged(data_type, value.number, value.label, None, None)
     if config is None:
@@ -38,7 +41,7 @@ def judge(event: ScoreEvent, config: ScoreConfig | None) -> Judged | Rejection:
     return _against(event, config)
 
 
-def _against(event: ScoreEvent, config: ScoreConfig) -> Judged | Rejection:
+def _against(event: Event, config: ScoreConfig) -> Judged | Rejection:
     mismatch = None
     if config.archived:
         mismatch = "is archived and takes no more scores"

@@ -17,7 +17,8 @@ from scoreline.changes import (
     newest,
     refuse_repeated,
 )
-from scoreline.events import Name, Project, ScoreEvent
+from scoreline.events import Name, Project
+from scoreline.reading import Event
 from scoreline.topics import record_key
 
 LookupField = Literal["name", "service", "environment", "evaluator_name", "evaluator_model", "author"]
@@ -56,7 +57,7 @@ def decode_lookup(value: bytes) -> Lookup:
     return decode_model(Lookup, value, "lookup")
 
 
-def join(event: ScoreEvent, lookups: Mapping[bytes, Lookup]) -> dict[str, str]:
+def join(event: Event, lookups: Mapping[bytes, Lookup]) -> dict[str, str]:
     """What `lookups` (by record key) know of the event's fields: `<field>.<attribute>` → text."""
     if not lookups:
         return {}

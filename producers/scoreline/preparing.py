@@ -11,7 +11,8 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent, Source
+from scoreline.events import Source
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import record_key
 from scoreline.validation import check
@@ -20,7 +21,7 @@ JSON_TYPES = (float, str, int, type(None), list, dict)
 """What a value may be before it is judged: another type (a Decimal, a date) would be written as text, a category."""
 
 
-def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[ScoreEvent, bytes]:
+def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[Event, bytes]:
     """An event's fields as parsed event and record, after the same checks that the worker makes.
 
     Besides JSON's own types a field and whatever is in `metadata` may be what pydantic writes as text, among them an

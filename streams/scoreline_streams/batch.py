@@ -1,9 +1,9 @@
 """One batch of raw records of one partition, from bytes to everything its transaction writes. Pure.
 
-Three steps, so that the shell can look up configs and earlier ids in between:
+Two steps, so that the shell can look for configs that the worker does not know yet in between:
 
-    records ── read ──► verdicts ── judge_all ──► verdicts ── settle ──► Outcome
-               validate              configs, lookups         deduplicate, enrich
+    records ── read ──► events ── settle ──► Outcome
+               validate           judge by configs, deduplicate, join lookups, enrich
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypedDict
 
 from scoreline.configs import ScoreConfig
-from scoreline.events import ScoreEvent
-from scoreline.judging import Judged, judge
+from scoreline.judging import judge
 from scoreline.lookups import Lookup, join
+from scoreline.reading import Event
 from scoreline.rejections import Origin, Reason, Rejection, Stage
 from scoreline.topics import record_key
 from scoreline.validation import validate
@@ -39,26 +39,6 @@ class RawRecord(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Accepted(NamedTuple):
-    """An event that fits its config, and the hash of its id."""
-
-    event: ScoreEvent
-    judged: Judged
-    joined: Mapping[str, str]
-    """What the lookups know of it."""
-    id_hash: bytes
-
-
-class Misfit(NamedTuple):
-    """An event that its config refuses; another version of the config may take it."""
-
-    rejection: Rejection
-    id_hash: bytes
-
-
-Verdict = Accepted | Misfit | Rejection
 
 
 class Output(TypedDict):
@@ -87,76 +67,77 @@ class Outcome:
     """Changed state by id hash; None takes back what an uncommitted attempt had written."""
 
 
-def read(records: Sequence[RawRecord]) -> list[ScoreEvent | Rejection]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch is judged by and enriched with, each by record key."""
+
+    configs: Mapping[bytes, ScoreConfig]
+    lookups: Mapping[bytes, Lookup]
+
+
+def read(records: Sequence[RawRecord]) -> list[Event | Rejection]:
     """Validate every record of a batch."""
     return [validate(record.value, record.key, record.timestamp) for record in records]
 
 
-def config_keys(events: Sequence[ScoreEvent | Rejection]) -> set[bytes]:
+def config_keys(events: Sequence[Event | Rejection]) -> set[bytes]:
     """Keys of all configs that the events name."""
     return {
         record_key(event.project, event.config_id)
         for event in events
-        if type(event) is ScoreEvent and event.config_id is not None
+        if type(event) is Event and event.config_id is not None
     }
-
-
-def judge_all(
-    events: Sequence[ScoreEvent | Rejection], configs: Mapping[bytes, ScoreConfig], lookups: Mapping[bytes, Lookup]
-) -> list[Verdict]:
-    """Check every valid event against its config, and join what the lookups know of it."""
-    verdicts: list[Verdict] = []
-    for event in events:
-        if isinstance(event, Rejection):
-            verdicts.append(event)
-            continue
-        config = None if event.config_id is None else configs.get(record_key(event.project, event.config_id))
-        judged = judge(event, config)
-        hashed = id_hash(event.key)
-        if isinstance(judged, Rejection):
-            verdicts.append(Misfit(judged, hashed))
-        else:
-            verdicts.append(Accepted(event, judged, join(event, lookups), hashed))
-    return verdicts
 
 
 def settle(
     topic: str,
     partition: int,
     records: Sequence[RawRecord],
-    verdicts: Sequence[Verdict],
+    events: Sequence[Event | Rejection],
+    known: Known,
     look_up: Callable[[list[bytes]], list[bytes | None]],
 ) -> Outcome:
-    """Deduplicate and enrich, in offset order.
+    """Judge, deduplicate and enrich, in offset order.
 
     `look_up` gives, for a list of id hashes, what the state remembers of each.
     """
     outcome = Outcome()
-    hashes = [verdict.id_hash for verdict in verdicts if not isinstance(verdict, Rejection)]
-    seen = dict(zip(hashes, look_up(hashes), strict=True)) if hashes else {}
-    for record, verdict in zip(records, verdicts, strict=True):
-        if isinstance(verdict, Rejection):
-            rejection = verdict
-        elif isinstance(verdict, Misfit):
-            rejection = verdict.rejection
-            _take_back(outcome, seen, verdict.id_hash, record.offset)
-        else:
-            conflict = _accept(outcome, seen, verdict, record, partition)
-            if conflict is None:
-                continue
-            rejection = conflict
-        origin = Origin(topic, partition, record.offset, record.timestamp)
-        outcome.rejected.append(DeadLetter(record, rejection, origin))
+    hashes = [
+        b"" if isinstance(event, Rejection) else id_hash(record.key or b"")
+        for record, event in zip(records, events, strict=True)
+    ]
+    valid = [hashed for hashed in hashes if hashed]
+    seen = dict(zip(valid, look_up(valid), strict=True)) if valid else {}
+    for record, event, hashed in zip(records, events, hashes, strict=True):
+        rejection = (
+            event if isinstance(event, Rejection) else _settle(outcome, seen, record, event, hashed, partition, known)
+        )
+        if rejection is not None:
+            origin = Origin(topic, partition, record.offset, record.timestamp)
+            outcome.rejected.append(DeadLetter(record, rejection, origin))
     return outcome
 
 
-def _accept(
-    outcome: Outcome, seen: dict[bytes, bytes | None], verdict: Accepted, record: RawRecord, partition: int
+def _settle(
+    outcome: Outcome,
+    seen: dict[bytes, bytes | None],
+    record: RawRecord,
+    event: Event,
+    hashed: bytes,
+    partition: int,
+    known: Known,
 ) -> Rejection | None:
-    event, judged, joined, hashed = verdict
+    config = None if event.config_id is None else known.configs.get(record_key(event.project, event.config_id))
+    judged = judge(event, config)
+    before, offset = seen[hashed], record.offset
+    if isinstance(judged, Rejection):
+        # an uncommitted attempt may have accepted this very record under another version of its config: forget that,
+        # and say so in the changelog even where this state knows nothing: the attempt's may be on another disk
+        if before is None or first_offset(before) >= offset:
+            outcome.entries[hashed] = seen[hashed] = None
+        return judged
     content = content_hash(event, judged)
-    before = seen[hashed]
-    if before is not None and first_offset(before) < record.offset:
+    if before is not None and first_offset(before) < offset:
         if same_content(before, content):
             outcome.duplicates += 1
             return None
@@ -166,17 +147,8 @@ def _accept(
             "stays",
             Stage.DEDUPLICATE,
         )
-    outcome.entries[hashed] = seen[hashed] = pack_seen(record.offset, content)
-    value = enrich(event, judged, joined, record.timestamp, partition, record.offset)
+    outcome.entries[hashed] = seen[hashed] = pack_seen(offset, content)
+    joined = join(event, known.lookups)
+    value = enrich(event, judged, joined, record.timestamp, partition, offset)
     outcome.enriched.append({"key": record.key, "value": value})
     return None
-
-
-def _take_back(outcome: Outcome, seen: dict[bytes, bytes | None], hashed: bytes, offset: int) -> None:
-    """An uncommitted attempt may have accepted this very record under another version of its config: forget that.
-
-    Said in the changelog even where this state knows nothing: the attempt's state may be on another disk.
-    """
-    before = seen[hashed]
-    if before is None or first_offset(before) >= offset:
-        outcome.entries[hashed] = seen[hashed] = None

@@ -15,8 +15,8 @@ from typing import Final
 import orjson
 import xxhash
 
-from scoreline.events import ScoreEvent
 from scoreline.judging import Judged
+from scoreline.reading import Event
 
 KEY_BYTES: Final = 16
 SEEN_BYTES: Final = 16
@@ -28,7 +28,7 @@ id_hash = xxhash.xxh3_128_digest
 """Hash of a record key. 128 bits: among 50 million ids two share one with a probability of 4e-24 (n²/2¹²⁹)."""
 
 
-def content_hash(event: ScoreEvent, judged: Judged) -> bytes:
+def content_hash(event: Event, judged: Judged) -> bytes:
     """8 bytes over what was judged: a retried call has the same, whenever and wherever it was sent from.
 
     A category's number is left out: it belongs to the config's version, not to the event.

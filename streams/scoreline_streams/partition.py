@@ -25,7 +25,7 @@ from scoreline.kafka import error_of
 from scoreline.lookups import Lookup
 from scoreline.settings import Settings
 from scoreline.topics import Topics
-from scoreline_streams.batch import Outcome, RawRecord, config_keys, judge_all, read, settle
+from scoreline_streams.batch import Known, Outcome, RawRecord, config_keys, read, settle
 from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
 from scoreline_streams.state import State
@@ -242,8 +242,8 @@ class Partition:
         events = read(records)
         if not config_keys(events) <= context.configs.entries.keys():
             await self._in_thread(context.configs.catch_up)
-        verdicts = judge_all(events, context.configs.entries, context.lookups.entries)
-        outcome = settle(context.topics.raw.name, self.number, records, verdicts, state.look_up)
+        known = Known(context.configs.entries, context.lookups.entries)
+        outcome = settle(context.topics.raw.name, self.number, records, events, known, state.look_up)
         flood = self._breaker.flood(records[0].offset, records[-1].offset, len(records), outcome.rejected)
         if flood is not None:
             self._stop_for_flood(flood)

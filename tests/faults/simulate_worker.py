@@ -25,7 +25,7 @@ from scoreline.rejections import rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from scoreline_streams import batch, changelog, partition, transactions
-from scoreline_streams.batch import RawRecord, judge_all, read, settle
+from scoreline_streams.batch import Known, RawRecord, read, settle
 from scoreline_streams.changelog import unpack
 from scoreline_streams.deduplicate import first_offset, id_hash
 from scoreline_streams.partition import Context, Partition
@@ -287,7 +287,7 @@ def judge_run(simulation: Simulation) -> None:
     records = simulation.records()
     enriched, rejected = simulation.stored(TOPICS.enriched.name), simulation.stored(TOPICS.rejected.name)
     if not simulation.configs_change:
-        outcome = settle(TOPICS.raw.name, NUMBER, records, judge_all(read(records), VERSIONS[0], {}), _nothing_seen)
+        outcome = settle(TOPICS.raw.name, NUMBER, records, read(records), Known(VERSIONS[0], {}), _nothing_seen)
         calm = [(output["key"], output["value"]) for output in outcome.enriched]
         assert [(entry.key, entry.value) for entry in enriched] == calm, "enriched is not that of a calm run"
         letters = [

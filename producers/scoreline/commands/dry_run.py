@@ -11,8 +11,8 @@ from scoreline.client import prepare
 from scoreline.commands.mapping import FIELDS, Fields
 from scoreline.commands.terminal import printable
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent
 from scoreline.judging import judge
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection
 from scoreline.remedies import field_of, remedy_of
 
@@ -25,6 +25,7 @@ _NOT_CONTENT = frozenset(
     ("score_id", "project", "value", "data_type", "timestamp", "source", "author", "service", "environment", "release")
 )
 """Fields that do not make another score under the same id, and the value, which is compared as it is understood."""
+_CONTENT = tuple(name for name in Event.__struct_fields__ if name not in _NOT_CONTENT)
 
 _REMEDIES: Mapping[str, str] = {
     Reason.TOO_LARGE: "Keep a record within 256 KiB: map comment and metadata to less (--map comment=).",
@@ -120,7 +121,7 @@ class Trial:
                 self._accept(line, event)
         self.without_score += empty
 
-    def _accept(self, line: int, event: ScoreEvent) -> None:
+    def _accept(self, line: int, event: Event) -> None:
         key = blake2b(event.key, digest_size=16).digest()
         content = blake2b(_content(event), digest_size=8).digest()
         first = self._seen.get(key)
@@ -183,7 +184,7 @@ class Trial:
         return sorted(self.rejected.items(), key=lambda item: (-item[1].count, item[0].reason, item[0].field or ""))
 
 
-def _content(event: ScoreEvent) -> bytes:
+def _content(event: Event) -> bytes:
     """What of an event makes it another score under the same id, as the worker sees it."""
     value = (event.value, event.data_type) if event.config_id is not None else judge(event, None)
-    return event.model_dump_json(exclude=set(_NOT_CONTENT)).encode() + repr(value).encode()
+    return repr([value, *(getattr(event, name) for name in _CONTENT)]).encode()

@@ -14,8 +14,8 @@ import orjson
 
 from scoreline.configs import ScoreConfig
 from scoreline.errors import MalformedRecord
-from scoreline.events import ScoreEvent
 from scoreline.judging import judge
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection, Stage
 from scoreline.topics import record_key
 from scoreline.validation import validate
@@ -78,8 +78,8 @@ def prepare(letter: Letter, terms: Terms, now_ms: int) -> Replay | Refused:
     except MalformedRecord as error:
         return Refused(letter, "cannot_be_patched", str(error))
     event = _read(value, letter.key, now_ms)
-    if isinstance(event, ScoreEvent) and event.timestamp is None and value is not None and letter.raw_timestamp_ms:
-        value = _dated(value, event, letter.raw_timestamp_ms)
+    if isinstance(event, Event) and event.timestamp is None and value is not None and letter.raw_timestamp_ms:
+        value = _dated(value, letter.raw_timestamp_ms)
         event = _read(value, event.key, now_ms)
     if isinstance(event, Rejection) or value is None:
         return _still(letter, event)
@@ -98,13 +98,13 @@ def prepare(letter: Letter, terms: Terms, now_ms: int) -> Replay | Refused:
     return Replay(letter, event.key, value, [*letter.headers, (HISTORY_HEADER, origin)])
 
 
-def _still(letter: Letter, verdict: ScoreEvent | Rejection) -> Refused:
+def _still(letter: Letter, verdict: Event | Rejection) -> Refused:
     if isinstance(verdict, Rejection):
         return Refused(letter, verdict.reason.value, verdict.detail)
     return Refused(letter, Reason.EMPTY_RECORD.value, "the record has no value")
 
 
-def _read(value: bytes | None, key: bytes | None, now_ms: int) -> ScoreEvent | Rejection:
+def _read(value: bytes | None, key: bytes | None, now_ms: int) -> Event | Rejection:
     """The verdict on the record under the key that its value says."""
     verdict = validate(value, key, now_ms)
     if isinstance(verdict, Rejection) and verdict.reason is Reason.KEY_MISMATCH:
@@ -113,8 +113,9 @@ def _read(value: bytes | None, key: bytes | None, now_ms: int) -> ScoreEvent | R
     return verdict
 
 
-def _dated(value: bytes, event: ScoreEvent, arrived_ms: int) -> bytes:
+def _dated(value: bytes, arrived_ms: int) -> bytes:
     """The record with the time of its first arrival, so that a replay does not move a score to another day."""
-    if "timestamp" in event.model_fields_set:
-        return encode(decode(value) | {"timestamp": iso(arrived_ms)})
+    fields = decode(value)
+    if "timestamp" in fields:
+        return encode(fields | {"timestamp": iso(arrived_ms)})
     return b'{"timestamp":"%b",%b' % (iso(arrived_ms).encode(), value.lstrip()[1:])

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scoreline.events import DataType, ScoreEvent
+from scoreline.events import DataType
+from scoreline.reading import Event
 from scoreline.rejections import Rejection
 from scoreline.validation import validate
 from scoreline.values import canonical_value, infer_data_type
@@ -85,7 +86,7 @@ class Judgement:
     detail: str
 
 
-def parse(claim: Claim) -> ScoreEvent | Judgement:
+def parse(claim: Claim) -> Event | Judgement:
     """The event of a claim. One that is none should have been rejected: it is lost."""
     event = validate(claim.value, claim.key, claim.timestamp_ms)
     if isinstance(event, Rejection):
@@ -93,7 +94,7 @@ def parse(claim: Claim) -> ScoreEvent | Judgement:
     return event
 
 
-def judge_claim(event: ScoreEvent, earlier: StoredScore) -> Judgement | None:
+def judge_claim(event: Event, earlier: StoredScore) -> Judgement | None:
     """None when `earlier`, the latest stored score of the event's id before it, has the event's content."""
     field = differing_field(event, earlier)
     if field is None:
@@ -106,7 +107,7 @@ def latest_before(offset: int, rows: Sequence[StoredScore]) -> StoredScore | Non
     return max((row for row in rows if row.raw_offset < offset), key=lambda row: row.raw_offset, default=None)
 
 
-def differing_field(event: ScoreEvent, stored: StoredScore) -> str | None:
+def differing_field(event: Event, stored: StoredScore) -> str | None:
     """Name of the first field whose content differs; None: the same content.
 
     Where only the event's config says the data type, the stored one stands for it.
@@ -134,11 +135,11 @@ def differing_field(event: ScoreEvent, stored: StoredScore) -> str | None:
     return None if _same_value(event, stored) else "value"
 
 
-def _inferred(event: ScoreEvent) -> DataType | None:
+def _inferred(event: Event) -> DataType | None:
     return None if event.value is None else infer_data_type(event.value)
 
 
-def _same_value(event: ScoreEvent, stored: StoredScore) -> bool:
+def _same_value(event: Event, stored: StoredScore) -> bool:
     if event.value is None:
         return True
     value = canonical_value(event.value, DataType(stored.data_type))

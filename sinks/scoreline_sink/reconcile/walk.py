@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, Message
 
-from scoreline.events import ScoreEvent
+from scoreline.reading import Event
 from scoreline.settings import Settings
 from scoreline.topics import DAY_MS
 from scoreline_sink.reconcile.claims import Claim, Judgement, Memory, judge_claim, latest_before, parse
@@ -79,7 +79,7 @@ class Walk:
 
     def _judge_claims(self) -> None:
         claims, self._claims, self._claim_bytes = self._claims, [], 0
-        events: list[tuple[Claim, ScoreEvent]] = []
+        events: list[tuple[Claim, Event]] = []
         for claim in claims:
             event = parse(claim)
             if isinstance(event, Judgement):
@@ -90,7 +90,7 @@ class Walk:
             return
         partition, below = self._tally.partition, claims[-1].offset
         rows = self._store.scores_of(partition, {_id(event) for _, event in events}, below)
-        missing: list[tuple[Claim, ScoreEvent]] = []
+        missing: list[tuple[Claim, Event]] = []
         for claim, event in events:
             earlier = latest_before(claim.offset, rows.get(_id(event), ()))
             if earlier is None:
@@ -102,7 +102,7 @@ class Walk:
         if missing:
             self._judge_missing(missing, below)
 
-    def _judge_missing(self, missing: Sequence[tuple[Claim, ScoreEvent]], below: int) -> None:
+    def _judge_missing(self, missing: Sequence[tuple[Claim, Event]], below: int) -> None:
         """Claims without an earlier row: of a score that the table refused, of one older than the tables, or lost."""
         refused = self._store.refused(self._tally.partition, {_id(event) for _, event in missing}, below)
         for claim, event in missing:
@@ -134,5 +134,5 @@ def _text(key: bytes | None) -> str:
     return (key or b"").decode("utf-8", "backslashreplace")
 
 
-def _id(event: ScoreEvent) -> tuple[str, str]:
+def _id(event: Event) -> tuple[str, str]:
     return event.project, event.score_id

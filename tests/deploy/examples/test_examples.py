@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka import Message
 
 from scoreline.client import Client
-from scoreline.events import ScoreEvent
 from scoreline.kafka import ensure_topics
+from scoreline.reading import Event
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from scoreline.validation import check
@@ -123,10 +123,10 @@ def by_key(settings: Settings) -> dict[bytes, list[Message]]:
     return found
 
 
-def event_of(message: Message) -> ScoreEvent:
+def event_of(message: Message) -> Event:
     """The record as the worker's validation reads it; every field but the time is known beforehand."""
     event = check(message.value() or b"", message.key() or b"", message.timestamp()[1])
-    assert isinstance(event, ScoreEvent), event
+    assert isinstance(event, Event), event
     return event
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from scoreline.client import prepare
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent
+from scoreline.reading import Event
 from scoreline.rejections import DETAIL_CHARS_MAX, Rejection
 from scoreline.remedies import NO_REMEDY, field_of, remedy_of
 from scoreline.topics import record_key
@@ -99,7 +99,7 @@ def test_hostile_record_is_taken_only_when_it_keeps_every_rule(seed: int) -> Non
             assert remedy_of(verdict.reason) != NO_REMEDY
             continue
         taken += 1
-        assert isinstance(verdict, ScoreEvent)
+        assert isinstance(verdict, Event)
         assert fields is not None, value
         assert wrongs(fields) == [], value
     assert taken > RECORDS / 20

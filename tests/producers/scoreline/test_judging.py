@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from scoreline.configs import ScoreConfig, decode_config, encode_config
 from scoreline.errors import MalformedRecord
 from scoreline.events import DataType, ScoreEvent, Status
 from scoreline.judging import Judged, judge
+from scoreline.reading import Event, event_of
 from scoreline.rejections import Reason, Rejection
 
 RANGE = ScoreConfig(id="c", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=5.0, version=3)
@@ -20,8 +22,8 @@ STARS = ScoreConfig(
 PASS = ScoreConfig(id="c", name="accuracy", data_type=DataType.BOOLEAN, lower_is_better=True)
 
 
-def event(value: float | bool | str | None, **fields: Any) -> ScoreEvent:
-    return ScoreEvent(score_id="s", name="accuracy", value=value, trace_id="t", **fields)
+def event(value: float | bool | str | None, **fields: Any) -> Event:
+    return event_of(ScoreEvent(score_id="s", name="accuracy", value=value, trace_id="t", **fields))
 
 
 @pytest.mark.parametrize(
@@ -47,9 +49,9 @@ def test_failed_score_has_no_value_and_keeps_its_config() -> None:
     """What a crashed judge leaves is checked against name and type of its config; without one it may lack a type."""
     failed = event(None, status=Status.FAILED, error="timed out")
     assert judge(failed, None) == Judged(None, None, None, None, None)
-    with_config = failed.model_copy(update={"config_id": "c"})
+    with_config = msgspec.structs.replace(failed, config_id="c")
     assert judge(with_config, RANGE) == Judged(DataType.NUMERIC, None, None, None, 3)
-    misfit = judge(with_config.model_copy(update={"name": "other"}), RANGE)
+    misfit = judge(msgspec.structs.replace(with_config, name="other"), RANGE)
     assert isinstance(misfit, Rejection)
     assert misfit.reason is Reason.CONFIG_MISMATCH
 
@@ -85,7 +87,7 @@ def test_config_decides_type_number_and_normalized(value: float | str, config: S
     ],
 )
 def test_misfit_is_rejected_with_what_was_expected_and_found(
-    scored: ScoreEvent, config: ScoreConfig | None, reason: Reason
+    scored: Event, config: ScoreConfig | None, reason: Reason
 ) -> None:
     """Every way a score can miss its config has its own reason."""
     verdict = judge(scored, config)

@@ -9,6 +9,7 @@ import pytest
 from scoreline.errors import MalformedRecord
 from scoreline.events import Evaluator, ScoreEvent
 from scoreline.lookups import FIELDS, Lookup, LookupField, decode_lookup, encode_lookup, join
+from scoreline.reading import Event, event_of
 
 VENDOR = Lookup(field="evaluator_model", value="m-1", attributes={"vendor": "acme", "tier": "large"})
 
@@ -17,8 +18,8 @@ def table(*lookups: Lookup) -> dict[bytes, Lookup]:
     return {lookup.key: lookup for lookup in lookups}
 
 
-def event(**fields: Any) -> ScoreEvent:
-    return ScoreEvent(score_id="s", name="accuracy", value=1.0, trace_id="t", **fields)
+def event(**fields: Any) -> Event:
+    return event_of(ScoreEvent(score_id="s", name="accuracy", value=1.0, trace_id="t", **fields))
 
 
 def test_attributes_of_every_matching_field_are_joined() -> None:
@@ -38,7 +39,9 @@ def test_attributes_of_every_matching_field_are_joined() -> None:
 def test_every_field_can_be_looked_up(field: LookupField) -> None:
     """The value of each field finds its own lookup and no other's."""
     fields = {"name": "v", "service": "v", "environment": "v", "author": "v"}
-    judged = ScoreEvent(score_id="s", value=1.0, trace_id="t", evaluator=Evaluator(name="v", model="v"), **fields)
+    judged = event_of(
+        ScoreEvent(score_id="s", value=1.0, trace_id="t", evaluator=Evaluator(name="v", model="v"), **fields)
+    )
     lookup = Lookup(field=field, value="v", attributes={"a": "x"})
     assert join(judged, table(lookup)) == {f"{field}.a": "x"}
 

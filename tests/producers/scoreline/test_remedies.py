@@ -7,10 +7,11 @@ import pytest
 from scoreline.configs import ScoreConfig
 from scoreline.events import DataType, ScoreEvent
 from scoreline.judging import judge
+from scoreline.reading import Event, event_of
 from scoreline.rejections import Reason, Rejection, Stage
 from scoreline.remedies import NO_REMEDY, REMEDIES, field_of, remedy_of
 from scoreline.validation import check, validate
-from scoreline_streams.batch import Accepted, settle
+from scoreline_streams.batch import Known, settle
 from tests.payloads import RECEIVED_MS, Payload, invalid_payloads
 
 FIELDS = frozenset(ScoreEvent.model_fields)
@@ -41,9 +42,9 @@ def test_invalid_payload_names_its_field(payload: Payload) -> None:
         assert field == "trace_id, session_id or dataset_run_id" or field.partition(".")[0] in FIELDS, verdict
 
 
-def event(**fields: object) -> ScoreEvent:
+def event(**fields: object) -> Event:
     defaults = {"score_id": "s", "name": "n", "value": 7.0, "trace_id": "t", "config_id": "c"}
-    return ScoreEvent.model_validate(defaults | fields)
+    return event_of(ScoreEvent.model_validate(defaults | fields))
 
 
 CONFIG = ScoreConfig(id="c", name="n", data_type=DataType.NUMERIC, min=0.0, max=1.0)
@@ -63,7 +64,7 @@ CATEGORIES = ScoreConfig(id="c", name="n", data_type=DataType.CATEGORICAL, categ
     ],
 )
 def test_what_a_config_refuses_names_its_field(
-    judged: ScoreEvent, config: ScoreConfig | None, reason: Reason, field: str
+    judged: Event, config: ScoreConfig | None, reason: Reason, field: str
 ) -> None:
     """Also where only the worker can know."""
     verdict = judge(judged, config)
@@ -90,13 +91,9 @@ class Record:
 
 def test_conflicting_duplicate_names_the_id() -> None:
     """As the worker words it."""
-    verdicts: list[Accepted] = []
-    for value in (0.5, 0.6):
-        taken = event(value=value, config_id=None)
-        judged = judge(taken, None)
-        assert not isinstance(judged, Rejection)
-        verdicts.append(Accepted(taken, judged, {}, b"h"))
-    outcome = settle("scores.raw", 0, [Record(1), Record(2)], verdicts, lambda hashes: [None] * len(hashes))
+    events = [event(value=value, config_id=None) for value in (0.5, 0.6)]
+    records = [Record(1), Record(2)]
+    outcome = settle("scores.raw", 0, records, events, Known({}, {}), lambda hashes: [None] * len(hashes))
     [letter] = outcome.rejected
     assert letter.rejection.stage is Stage.DEDUPLICATE
     assert field_of(letter.rejection.reason, letter.rejection.detail) == "score_id"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scoreline.client import prepare
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent
+from scoreline.reading import Event
 from scoreline.rejections import DETAIL_CHARS_MAX, Reason, Rejection
 from scoreline.topics import RECORD_BYTES_MAX
 from scoreline.validation import check, validate
@@ -27,7 +27,7 @@ def name_of(payload: Payload) -> str:
 @pytest.mark.parametrize("payload", valid_payloads(), ids=name_of)
 def test_valid_payload_is_taken(payload: Payload) -> None:
     """Every file under payloads/valid is a score."""
-    assert isinstance(check(payload.value, payload.key, RECEIVED_MS), ScoreEvent)
+    assert isinstance(check(payload.value, payload.key, RECEIVED_MS), Event)
 
 
 @pytest.mark.parametrize("payload", invalid_payloads(), ids=name_of)
@@ -76,7 +76,7 @@ def test_key_that_is_not_the_ids_is_rejected(key: bytes | None) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(value: bytes) -> None:
     """Whatever comes, the verdict is an event or a rejection."""
-    assert isinstance(validate(value, b"default/s-1", RECEIVED_MS), ScoreEvent | Rejection)
+    assert isinstance(validate(value, b"default/s-1", RECEIVED_MS), Event | Rejection)
 
 
 OPTIONAL = ("metadata", "comment", "data_type", "timestamp", "evaluator", "schema_version", "config_id")
@@ -99,8 +99,8 @@ def test_any_json_gets_a_verdict_and_what_is_taken_comes_back_unchanged(fields: 
     """No mistyped field raises; metadata of a taken event is what was sent, number for number."""
     value = json.dumps(fields).encode("utf-8", "surrogatepass")
     verdict = check(value, b"default/s-1", RECEIVED_MS)
-    assert isinstance(verdict, ScoreEvent | Rejection)
-    if isinstance(verdict, ScoreEvent) and fields.get("metadata"):
+    assert isinstance(verdict, Event | Rejection)
+    if isinstance(verdict, Event) and fields.get("metadata"):
         assert verdict.metadata == fields["metadata"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scoreline.client import prepare
 from scoreline.errors import InvalidScore
-from scoreline.events import ScoreEvent
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection
 from scoreline.topics import record_key
 from scoreline.validation import check
@@ -28,7 +28,7 @@ def desk(project: str = "default") -> Desk:
     return Desk(project, RECEIVED_MS, lambda: MADE)
 
 
-def reason_of(verdict: Prepared | Outcome | ScoreEvent | Rejection) -> Reason | None:
+def reason_of(verdict: Prepared | Outcome | Event | Rejection) -> Reason | None:
     """None: taken."""
     if isinstance(verdict, Outcome):
         assert verdict.rejection is not None
@@ -97,7 +97,7 @@ def test_hostile_text_never_raises_and_what_is_taken_is_the_worker_s_to_take() -
         if isinstance(verdict, Prepared):
             taken += 1
             event = check(verdict.record, verdict.key, RECEIVED_MS)
-            assert isinstance(event, ScoreEvent)
+            assert isinstance(event, Event)
             assert (event.project, event.score_id) == ("default", verdict.score_id)
         else:
             assert verdict.rejection is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scoreline.errors import QueryError
 from scoreline.events import ScoreEvent
+from scoreline.reading import Event, event_of
 from scoreline_sink.reconcile.claims import (
     Claim,
     Judgement,
@@ -58,10 +59,10 @@ def _fault(stored: int, rejected: int) -> Fault:
     return Fault.STORED_TWICE if stored else Fault.REJECTED_TWICE
 
 
-def _event(**fields: Any) -> ScoreEvent:
+def _event(**fields: Any) -> Event:
     event = {"score_id": "s", "name": "n", "value": 0.5, "trace_id": "t", "comment": "note"}
     event["evaluator"] = {"name": "judge", "version": "1"}  # pyright: ignore[reportArgumentType]
-    return ScoreEvent.model_validate_json(json.dumps(event | fields))
+    return event_of(ScoreEvent.model_validate_json(json.dumps(event | fields)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scoreline.configs import ScoreConfig
 from scoreline.enriched import decode_enriched
 from scoreline.events import DataType
 from scoreline.rejections import Reason
-from scoreline_streams.batch import Outcome, judge_all, read, settle
+from scoreline_streams.batch import Known, Outcome, read, settle
 from tests.payloads import RECEIVED_MS, Payload, invalid_payloads, valid_payloads
 
 CONFIG = ScoreConfig(id="c", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=1.0, version=2)
@@ -60,7 +60,7 @@ class Store:
 def process(
     records: Sequence[Record], store: Store, configs: Mapping[bytes, ScoreConfig] = CONFIGS, partition: int = 0
 ) -> Outcome:
-    outcome = settle("scores.raw", partition, records, judge_all(read(records), configs, {}), store.look_up)
+    outcome = settle("scores.raw", partition, records, read(records), Known(configs, {}), store.look_up)
     store.write(outcome.entries)
     return outcome
 

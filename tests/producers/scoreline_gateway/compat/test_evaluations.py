@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from scoreline.events import ScoreEvent
+from scoreline.reading import Event
 from scoreline.validation import check
 from scoreline_gateway.compat.evaluations import EVENT, logs_of_json, scores_of
 from scoreline_gateway.compat.wire import logged_of, logged_of_wire
@@ -111,7 +111,7 @@ def test_every_part_of_a_result_has_its_place() -> None:
         },
     }
     value = json.dumps({"score_id": score_id, **score}).encode()
-    assert isinstance(check(value, f"default/{score_id}".encode(), AT_NS // 1_000_000), ScoreEvent)
+    assert isinstance(check(value, f"default/{score_id}".encode(), AT_NS // 1_000_000), Event)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from scoreline.events import DataType, ScoreEvent
+from scoreline.events import DataType
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection
 from scoreline.validation import check
 from scoreline_gateway.compat.mapping import id_of_request, score_of_event, score_of_langfuse, score_of_pandaprobe
@@ -15,7 +16,7 @@ from scoreline_gateway.compat.mapping import id_of_request, score_of_event, scor
 NOW_MS = 1_790_000_000_000
 
 
-def verdict(fields: dict[str, Any]) -> ScoreEvent | Rejection:
+def verdict(fields: dict[str, Any]) -> Event | Rejection:
     """What the contract says to mapped fields that have an id."""
     event = {"score_id": "s", **fields}
     return check(json.dumps(event).encode(), f"default/{event['score_id']}".encode(), NOW_MS)
@@ -64,7 +65,7 @@ def test_every_field_of_a_langfuse_score_has_its_place(body: dict[str, Any]) -> 
         "score_id": "e57091eefaa4eca1",
         **{name: value for name, value in SNAKE.items() if name != "id"},
     }
-    assert isinstance(verdict(fields), ScoreEvent)
+    assert isinstance(verdict(fields), Event)
 
 
 def test_what_has_no_field_of_ours_stays_in_the_metadata() -> None:
@@ -104,7 +105,7 @@ def test_text_is_a_category_and_a_correction_is_no_score() -> None:
 def test_booleans_come_as_numbers(value: float) -> None:
     """The SDKs send 1 and 0."""
     fields = score_of_langfuse({"name": "n", "value": value, "dataType": "BOOLEAN", "traceId": "t"})
-    assert isinstance(verdict(fields), ScoreEvent)
+    assert isinstance(verdict(fields), Event)
 
 
 def test_event_lends_its_score_what_it_lacks() -> None:
@@ -148,7 +149,7 @@ def test_every_field_of_a_pandaprobe_score_has_its_place() -> None:
         "service": "My Project",
         "metadata": {"eval_run_id": "r", "a": 1},
     }
-    assert isinstance(verdict(fields), ScoreEvent)
+    assert isinstance(verdict(fields), Event)
 
 
 @pytest.mark.parametrize(("sent", "meant"), [("true", True), ("False", False), ("1", True), ("0", False)])

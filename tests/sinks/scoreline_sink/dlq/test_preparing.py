@@ -7,7 +7,8 @@ import json
 import pytest
 
 from scoreline.configs import ScoreConfig
-from scoreline.events import DataType, ScoreEvent
+from scoreline.events import DataType
+from scoreline.reading import Event
 from scoreline.rejections import Reason, Stage
 from scoreline.validation import validate
 from scoreline_sink.dlq.letters import HISTORY_HEADER, TRUNCATED_HEADER, Letter
@@ -26,7 +27,7 @@ def terms(patch: Patch | None = None, replays_max: int = 3) -> Terms:
 def replayed(one: Letter, patch: Patch | None = None) -> Replay:
     prepared = prepare(one, terms(patch), NOW_MS)
     assert isinstance(prepared, Replay), prepared
-    assert isinstance(validate(prepared.value, prepared.key, NOW_MS), ScoreEvent)
+    assert isinstance(validate(prepared.value, prepared.key, NOW_MS), Event)
     return prepared
 
 
