@@ -31,7 +31,7 @@ _FILLED_IN: Any = None
 """Stands in a field until `_complete` puts its default there: so the fields that a text has can be counted."""
 
 
-class EventEvaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class EventEvaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """`scoreline.events.Evaluator`."""
 
     name: _Short
@@ -39,7 +39,7 @@ class EventEvaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
     model: _Short | None = None
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A valid event, as everything behind its validation holds it; the fields are those of `ScoreEvent`."""
 
     score_id: _Short
@@ -77,6 +77,7 @@ _EVALUATOR_FIELDS = len(EventEvaluator.__struct_fields__)
 _PROJECT: str = ScoreEvent.model_fields["project"].default
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(Event).decode
+_encode = msgspec.json.Encoder().encode
 _decode_written = msgspec.json.Decoder(
     msgspec.defstruct("_Written", [(name, Any, msgspec.UNSET) for name in Event.__struct_fields__])
 ).decode
@@ -92,33 +93,33 @@ def event_of(score: ScoreEvent) -> Event:
 
 
 def read_plain(value: bytes) -> Event | None:
-    """The event that `ScoreEvent` would read from `value`; None where only `ScoreEvent` can tell."""
+    """The event that `ScoreEvent` would read from `value`; None where only `ScoreEvent` can tell.
+
+    A text that is written back as it was read holds nothing that was not read. Our clients' texts are such; the texts
+    of others, with their fields in another order or space between them, are proven by counting keys.
+    """
+    if len(value) > RECORD_BYTES_MAX:
+        return None
     try:
         event = _decode(value)
-        if not (_is_compact(value) and _no_key_twice(value, event)):
+        if _encode(event) != value and not (_hides_no_colon(value) and _has_no_key_twice(value, event)):
             return None
-        if not (value.isascii() and _BACKSLASH not in value and _DELETE not in value) and not _is_printable(event):
+        plain = _BACKSLASH not in value and value.isascii() and _DELETE not in value
+        if not plain and (b"\\u0000" in value or not _is_printable(event)):
             return None
         return event if _complete(event) else None
     except _UNREADABLE:
         return None
 
 
-def _is_compact(text: bytes) -> bool:
-    """Whether no white space can stand between a key and its colon, no string holds a NUL, and it is not too long."""
-    return (
-        _LINE_FEED not in text
-        and _TAB not in text
-        and _CARRIAGE_RETURN not in text
-        and text.find(b" :") < 0
-        and (_BACKSLASH not in text or text.find(b"\\u0000") < 0)
-        and len(text) <= RECORD_BYTES_MAX
-    )
+def _hides_no_colon(text: bytes) -> bool:
+    """Whether no white space can stand between a key and its colon."""
+    return _LINE_FEED not in text and _TAB not in text and _CARRIAGE_RETURN not in text and text.find(b" :") < 0
 
 
-def _no_key_twice(text: bytes, event: Event) -> bool:
-    """Compact text has `":` at least as often as keys are written in it; if as often as there are different keys,
-    none is written twice."""
+def _has_no_key_twice(text: bytes, event: Event) -> bool:
+    """A text that hides no colon has `":` at least as often as keys are written in it; if as often as there are
+    different keys, none is written twice."""
     written = text.count(b'":')
     return written == _keys(event) or written == _keys_and_nulls(text)
 
