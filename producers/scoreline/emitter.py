@@ -107,22 +107,22 @@ class Emitter(ABC):
         if score_id is None:
             score_id = str(uuid_utils.uuid7())
         score: Score = {
+            "score_id": score_id,
             "name": name,
             "value": value,
             "error": error,
-            "session_id": session_id,
-            "dataset_run_id": dataset_run_id,
+            "data_type": data_type,
             "trace_id": trace_id,
             "observation_id": observation_id,
-            "score_id": score_id,
-            "data_type": data_type,
+            "session_id": session_id,
+            "dataset_run_id": dataset_run_id,
             "comment": comment,
-            "config_id": config_id,
             "metadata": metadata,
-            "timestamp": timestamp,
+            "config_id": config_id,
+            "author": author,
             "source": source,
             "evaluator": evaluator,
-            "author": author,
+            "timestamp": timestamp,
         }
         self._take(score, None)
         return score_id

@@ -75,16 +75,16 @@ def record_fields(
             Rejection(Reason.UNKNOWN_FIELD, f"{name}: a client's settings say it, no call; make a Client for another")
         )
     fields = {field: item for field, item in score.items() if item is not None}
-    fields.setdefault("timestamp", now)
-    if "error" in fields:
-        fields["status"] = Status.FAILED
     for field in ("metadata", "evaluator"):
         item = fields.get(field)
         if item is not None and type(item) is not dict and isinstance(item, Mapping):
             fields[field] = dict(item)  # pyright: ignore[reportUnknownArgumentType]
     if evaluator is not None and "evaluator" not in fields:
-        fields["evaluator"] = evaluator
         fields.setdefault("source", Source.EVAL)
+        fields["evaluator"] = evaluator
+    fields.setdefault("timestamp", now)
+    if "error" in fields:
+        fields["status"] = Status.FAILED
     fields.update(origin)
     fields["schema_version"] = SCHEMA_VERSION
     return fields

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -25,7 +26,6 @@ _TAB, _LINE_FEED, _CARRIAGE_RETURN, _BACKSLASH, _DELETE = b"\t\n\r\\\x7f"
 """As integers: a byte is found in a text eight times as quickly as a text of one byte."""
 
 _Short = Annotated[str, Meta(min_length=1, max_length=200)]
-_Project = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
 _Error = Annotated[str, Meta(min_length=1, max_length=10_000)]
 _FILLED_IN: Any = None
 """Stands in a field until `_complete` puts its default there: so the fields that a text has can be counted."""
@@ -40,13 +40,14 @@ class EventEvaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """A valid event, as everything behind its validation holds it; the fields are those of `ScoreEvent`."""
+    """A valid event, as everything behind its validation holds it.
+
+    The fields are those of `ScoreEvent`, in the order in which our clients write them (see `read_plain`).
+    """
 
     score_id: _Short
     name: _Short
-    project: _Project = _FILLED_IN
     value: float | bool | str | None = None
-    status: Status = _FILLED_IN
     error: _Error | None = None
     data_type: DataType | None = None
     trace_id: _Short | None = None
@@ -56,11 +57,13 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     comment: str | None = None
     metadata: dict[str, Any] | None = None
     config_id: _Short | None = None
-    timestamp: Any = None
-    """A datetime with zone or None; text only until `_complete` has read it."""
+    author: _Short | None = None
     source: Source = _FILLED_IN
     evaluator: EventEvaluator | None = None
-    author: _Short | None = None
+    timestamp: Any = None
+    """A datetime with zone or None; text only until `_complete` has read it."""
+    status: Status = _FILLED_IN
+    project: _Short = _FILLED_IN
     service: _Short | None = None
     environment: _Short | None = None
     release: _Short | None = None
@@ -74,7 +77,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 _FIELDS = len(Event.__struct_fields__)
 _EVALUATOR_FIELDS = len(EventEvaluator.__struct_fields__)
-_PROJECT: str = ScoreEvent.model_fields["project"].default
+_DEFAULT_PROJECT: str = ScoreEvent.model_fields["project"].default
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
@@ -82,6 +85,7 @@ _decode_written = msgspec.json.Decoder(
     msgspec.defstruct("_Written", [(name, Any, msgspec.UNSET) for name in Event.__struct_fields__])
 ).decode
 _rfc_3339 = re.compile(RFC_3339).fullmatch
+_project = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}").fullmatch
 
 
 def event_of(score: ScoreEvent) -> Event:
@@ -180,7 +184,9 @@ def _complete(event: Event) -> bool:
         except ValueError:
             return False
     if event.project is _FILLED_IN:
-        force_setattr(event, "project", _PROJECT)
+        force_setattr(event, "project", _DEFAULT_PROJECT)
+    elif not _is_project(event.project):
+        return False
     if event.status is _FILLED_IN:
         force_setattr(event, "status", Status.OK)
     if event.source is _FILLED_IN:
@@ -188,3 +194,8 @@ def _complete(event: Event) -> bool:
     if event.schema_version is _FILLED_IN:
         force_setattr(event, "schema_version", SCHEMA_VERSION)
     return not event.metadata or wrong_metadata(event.metadata) is None
+
+
+@lru_cache(1024)
+def _is_project(name: str) -> bool:
+    return _project(name) is not None
