@@ -1,7 +1,7 @@
 """Kafka's jars: fetched once, checked against `kafka-4.3.0.lock`, kept in the user's cache folder.
 
 The lock file names every jar by Maven coordinate and SHA-256. slf4j-simple is the one that Kafka does not ask for:
-without a binding Kafka logs nothing, not even why it could not start.
+without a binding Kafka logs nothing, not even why it could not start. Other jars are had the same way, by a `JarSet`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pathlib import Path
 from scoreline.errors import StackError
 from scoreline_local.datadir import locked
 
-KAFKA_VERSION = "4.3.0"
 FETCH_S_MAX = 600.0
 _REQUEST_S_MAX = 60
 _CONNECTIONS_MAX = 8
@@ -40,50 +39,76 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
 
-def locked_jars() -> tuple[Jar, ...]:
+@dataclass(frozen=True, slots=True)
+class JarSet:
+    """Jars that are fetched together."""
+
+    name: str
+    """Of their folder in the cache, and of the lock file, which is `<name>.lock`."""
+    title: str
+    """What they are, for people."""
+    megabytes: int
+    package: str
+    """The Python package that holds the lock file."""
+
+    @property
+    def lock_name(self) -> str:
+        return f"{self.name}.lock"
+
+
+KAFKA = JarSet("kafka-4.3.0", "Kafka 4.3.0", 44, "scoreline_local")
+
+
+def locked_jars(jar_set: JarSet = KAFKA) -> tuple[Jar, ...]:
     """Every jar of the lock file."""
-    text = resources.files("scoreline_local").joinpath(f"kafka-{KAFKA_VERSION}.lock").read_text("ascii")
+    text = resources.files(jar_set.package).joinpath(jar_set.lock_name).read_text("ascii")
     rows = (line.split() for line in text.splitlines())
     return tuple(Jar(sha256, *coordinate.split(":")) for sha256, coordinate in rows)
 
 
-def cache_folder() -> Path:
+def cache_folder(jar_set: JarSet = KAFKA) -> Path:
     """Where the jars lie: `$XDG_CACHE_HOME/scoreline/kafka-4.3.0`, by default below `~/.cache`."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     cache = given if given.is_absolute() else Path.home() / ".cache"
-    return cache / "scoreline" / f"kafka-{KAFKA_VERSION}"
+    return cache / "scoreline" / jar_set.name
 
 
-def ensure_jars(tell: Callable[[str], None]) -> Path:
+def ensure_jars(tell: Callable[[str], None], jar_set: JarSet = KAFKA) -> Path:
     """The folder that holds exactly the locked jars; fetches them when they are not there yet.
 
     Two processes may ask at once: one fetches, the other waits for it.
     Raises StackError: nothing could fetch them, or a fetched jar is not the locked one.
     """
-    folder = cache_folder()
-    jars = locked_jars()
+    folder = cache_folder(jar_set)
+    jars = locked_jars(jar_set)
     if _complete(folder, jars):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(folder.name + ".lock"), wait_s=FETCH_S_MAX):
         if not _complete(folder, jars):
-            tell(f"fetching Kafka {KAFKA_VERSION} ({len(jars)} jars, 44 MB) into {folder}")
+            tell(f"fetching {jar_set.title} ({len(jars)} jars, {jar_set.megabytes} MB) into {folder}")
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch-") as staging:
                 fetched = Path(staging) / "jars"
                 fetched.mkdir()
-                _fetch(jars, fetched)
-                check_jars(fetched, jars)
+                try:
+                    _fetch(jars, fetched)
+                except StackError as error:
+                    raise StackError(
+                        f"{jar_set.title} could not be fetched: {error}. Give this machine access to a Maven "
+                        f"repository, or copy {folder} from one that has it"
+                    ) from error
+                check_jars(fetched, jars, jar_set)
                 shutil.rmtree(folder, ignore_errors=True)
                 fetched.rename(folder)
     return folder
 
 
-def check_jars(folder: Path, jars: tuple[Jar, ...]) -> None:
+def check_jars(folder: Path, jars: tuple[Jar, ...], jar_set: JarSet = KAFKA) -> None:
     """Raises StackError naming each jar that is missing in `folder` or is not the locked one."""
     wrong = [jar.file_name for jar in jars if _sha256(folder / jar.file_name) != jar.sha256]
     if wrong:
         raise StackError(
-            f"{', '.join(wrong)}: not what kafka-{KAFKA_VERSION}.lock names by SHA-256; "
+            f"{', '.join(wrong)}: not what {jar_set.lock_name} names by SHA-256; "
             "the Maven repository this machine is set to serves something else"
         )
 
@@ -108,10 +133,7 @@ def _fetch(jars: tuple[Jar, ...], into: Path) -> None:
             failures.append(str(error))
         else:
             return
-    raise StackError(
-        f"Kafka {KAFKA_VERSION} could not be fetched: {'; '.join(failures)}. "
-        f"Give this machine access to a Maven repository, or copy {cache_folder()} from one that has it"
-    )
+    raise StackError("; ".join(failures))
 
 
 def pom(jars: tuple[Jar, ...]) -> str:
