@@ -95,7 +95,8 @@ def take_turn(engine: Engine, settings: Settings, number: int, seconds: float, l
 def _launch(start: Start, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         if start.before:
-            subprocess.run(start.before, env=start.environment, check=True, stdout=output, stderr=output)
+            # when it fails, so will the engine, which is reported
+            subprocess.run(start.before, env=start.environment, check=False, stdout=output, stderr=output)
         return subprocess.Popen(
             start.command,
             env=start.environment,
