@@ -4,7 +4,7 @@ The rules are those of `scoreline.validation` and the output is that of `scores.
 pydantic and the contract; tests/benchmarks/test_race.py holds both against the product. Left out, in the peers' favour,
 is what pydantic has no means against: repeated keys, NUL characters in free text, integers beyond 2^53, and what is
 deep, not finite or beyond 64 bits inside metadata. No peer follows score configs and lookups, and none tells a repeated
-id with other content from a repeated event. The garbage collector is set as our worker sets it, for the peer's good.
+id with other content from a repeated event. The garbage collector is set as our worker sets it: Bytewax gains half.
 """
 
 from __future__ import annotations
