@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.benchmarks.harness import say, write_report
 
-BENCHMARKS = ("client", "gateway", "exactly_once", "restore", "replay", "race")
+BENCHMARKS = ("client", "gateway", "exactly_once", "restore", "replay", "latency", "race")
 REPORT = Path("build/bench.json")
 
 

@@ -32,7 +32,9 @@ def broker(data_dir: Path, partitions: int) -> Iterator[Settings]:
 
 
 @contextmanager
-def local_stack(data_dir: Path, parts: tuple[str, ...], environment: Mapping[str, str]) -> Iterator[stack.Endpoints]:
+def local_stack(
+    data_dir: Path, parts: tuple[str, ...], environment: Mapping[str, str], kafka_jvm: str = JVM
+) -> Iterator[stack.Endpoints]:
     """Parts of the local stack in an emptied folder, for as long as the context lasts.
 
     They, and `load_settings`, have the settings of `environment` and no others.
@@ -43,7 +45,7 @@ def local_stack(data_dir: Path, parts: tuple[str, ...], environment: Mapping[str
     stack.down(data_dir, lambda _: None)
     stack.fresh(data_dir)
     try:
-        local = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, kafka_jvm=JVM)
+        local = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0, kafka_jvm=kafka_jvm)
         endpoints = stack.up(local, parts=parts, tell=say)
         os.environ.update(endpoints.environment)
         yield endpoints
