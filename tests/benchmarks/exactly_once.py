@@ -16,54 +16,34 @@ machine moves both ways alike, so trust the ratio before the speeds.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from scoreline.kafka import client_options, ensure_topics
-from scoreline.settings import Settings
-from scoreline.topics import declare_topics, record_key
+from scoreline.topics import declare_topics
+from tests.benchmarks.draining import Drained, drain, events, preload
 from tests.benchmarks.harness import broker, machine, say, table, write_report
-from tests.support import DEADLINE_S, environment, eventually
+from tests.support import DEADLINE_S
 
 REPORT = Path("build/exactly_once.json")
 DATA_DIR = Path("build/bench-exactly-once")
 WAYS = ("transactions", "plain")
 PARTITIONS = 4
-EVENTS_PER_S_MIN = 1000
-"""Slower than this is taken for stuck."""
 DEARER_AIM = 0.15
 
 
-@dataclass
-class Turn:
+@dataclass(frozen=True, kw_only=True)
+class Turn(Drained):
     """One worker's life."""
 
     way: str
     counted: bool
-    events: int
-    seconds: float
-    cpu_s: float
-    commits: int
     load: float
-
-    @property
-    def events_per_s(self) -> float:
-        return self.events / self.seconds
-
-    @property
-    def events_per_cpu_s(self) -> float:
-        return self.events / self.cpu_s
 
 
 @dataclass
@@ -103,56 +83,6 @@ class Report:
         return speeds | dearer
 
 
-def events(count: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of valid events as an evaluator of a chat service would emit them."""
-    for number in range(count):
-        score_id = f"bench-{number:012d}"
-        value = (
-            f'{{"score_id":"{score_id}","name":"accuracy","value":{number % 1000 / 1000},"data_type":"NUMERIC",'
-            f'"trace_id":"{number:032x}","observation_id":"{number:016x}","comment":"close to the reference answer",'
-            '"metadata":{"model":"judge-large"},"source":"EVAL","evaluator":{"name":"judge","version":"3"},'
-            '"timestamp":"2026-01-31T12:00:00.123456Z","project":"default","service":"checkout","schema_version":1}'
-        )
-        yield record_key("default", score_id), value.encode()
-
-
-def preload(settings: Settings, count: int) -> int:
-    """Put `count` events on the raw topic; returns the mean length of a value."""
-    options = client_options(settings, partitioner="murmur2", linger_ms=20, compression_type="lz4")
-    producer, topic, size = Producer(options), declare_topics(settings).raw.name, 0
-    for key, value in events(count):
-        size += len(value)
-        while True:
-            try:
-                producer.produce(topic, value, key)
-                break
-            except BufferError:
-                producer.poll(0.05)
-    if producer.flush(DEADLINE_S):
-        raise RuntimeError("the broker did not take all events in time")
-    return size // count
-
-
-def take_turn(settings: Settings, way: str, count: int, counted: bool, folder: Path) -> Turn:
-    """Let a new worker process drain the raw topic, then end it."""
-    report, log = folder / "figures.json", folder / f"{way}.log"
-    report.unlink(missing_ok=True)
-    shutil.rmtree(settings.state_dir, ignore_errors=True)
-    command = [sys.executable, "-m", "tests.benchmarks.measured_worker", way, str(count), str(report)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output)
-    try:
-        deadline_s = DEADLINE_S + count / EVENTS_PER_S_MIN
-        eventually(lambda: report.exists() or process.poll() is not None, f"{way}: all events; see {log}", deadline_s)
-        if not report.exists():
-            raise RuntimeError(f"the worker ended with status {process.returncode}; see {log}")
-        figures = json.loads(report.read_text())
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_S)
-    return Turn(way, counted, load=machine()["load_1_min"], **figures)
-
-
 def run(count: int, rounds: int, data_dir: Path) -> Report:
     """All turns, on a broker of their own, which is stopped at the end."""
     report = Report(machine(), count, 0)
@@ -163,8 +93,10 @@ def run(count: int, rounds: int, data_dir: Path) -> Report:
                 own = {"topic_prefix": f"{way}-{number}.", "state_dir": data_dir / "state"}
                 settings = bare.model_copy(update=own)
                 ensure_topics(settings)
-                report.event_bytes = preload(settings, count)
-                turn = take_turn(settings, way, count, number > 0, data_dir)
+                report.event_bytes = preload(settings, events(range(count)))
+                shutil.rmtree(settings.state_dir, ignore_errors=True)
+                drained = drain(settings, count, data_dir, way)
+                turn = Turn(way=way, counted=number > 0, load=machine()["load_1_min"], **asdict(drained))
                 report.turns.append(turn)
                 what = f"round {number}" if number else "warming up"
                 say(f"{what}, {way}: {turn.events_per_s:,.0f} events/s, {turn.events_per_cpu_s:,.0f} by CPU")

@@ -1,23 +1,34 @@
-"""The worker as a process that times itself: `python -m tests.benchmarks.measured_worker WAY EVENTS FILE`.
+"""The worker as a process that writes down its progress: `python -m tests.benchmarks.measured_worker WAY FILE`.
 
 WAY is `transactions`, the product as it is, or `plain`: the same records through an idempotent producer, flushed, and
 then the offset committed by a consumer. Whoever is killed between the two loses or doubles records; only what that
-costs less is of interest here. FILE gets the time from the first to the last commit of EVENTS records.
+costs less is of interest here. FILE gets a line for every commit, a `Sample` of what the worker has done so far.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from scoreline_streams import cli, transactions
 from scoreline_streams.batch import Outcome
 from scoreline_streams.partition import Counts
+
+
+class Sample(NamedTuple):
+    """What a worker has committed, and the CPU time that its process has used, at one moment."""
+
+    at: float
+    """`time.perf_counter`: one clock for all processes of a machine."""
+    cpu_s: float
+    records: int
+    duplicates: int
+    rejected: int
+    commits: int
 
 
 class PlainProducer(Producer):
@@ -44,32 +55,25 @@ class PlainProducer(Producer):
         self._committer.commit(offsets=self._position, asynchronous=False)
 
 
-def measure(events: int, report: Path) -> None:
-    """Have the worker's own counter write down how long it took from its first commit to the last."""
-    first: list[tuple[int, float, float]] = []
-    count = Counts.add
+def sample_commits(file: Path) -> None:
+    """Have the worker's own counter write a sample of every commit."""
+    count, lines = Counts.add, file.open("w", buffering=1)
 
     def add(self: Counts, records: int, outcome: Outcome) -> None:
         count(self, records, outcome)
-        now = self.records, time.perf_counter(), time.process_time()
-        if not first:
-            first.append(now)
-        if self.records >= events:
-            records, seconds, cpu_s = (end - start for end, start in zip(now, first[0], strict=True))
-            figures = {"events": records, "seconds": seconds, "cpu_s": cpu_s, "commits": self.transactions}
-            aside = report.with_suffix(".part")
-            aside.write_text(json.dumps(figures))
-            aside.rename(report)
+        now = time.perf_counter(), time.process_time()
+        sample = Sample(*now, self.records, self.duplicates, self.rejected, self.transactions)
+        lines.write(f"{' '.join(map(str, sample))}\n")
 
     Counts.add = add
 
 
 def main() -> None:
     """Entry point."""
-    way, events, report = sys.argv[1:]
+    way, file = sys.argv[1:]
     if way == "plain":
         transactions.Producer = PlainProducer
-    measure(int(events), Path(report))
+    sample_commits(Path(file))
     cli.worker()
 
 
