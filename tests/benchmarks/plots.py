@@ -43,11 +43,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: lines of one unit. The y axis begins at 0 unless it is logarithmic."""
+    """One pair of axes: lines of one unit. The y axis begins at 0."""
 
     y_label: str
     lines: Sequence[Series]
-    y_scale: str = "linear"
 
 
 def histogram(file: Path, title: str, bins: Series, x_label: str, y_label: str, marks: Mapping[str, float]) -> None:
@@ -75,15 +74,16 @@ def growth(file: Path, title: str, x_label: str, panels: Sequence[Panel], *, x_s
         for axes, panel in zip(grid[0], panels, strict=True):
             for line, colour in zip(panel.lines, COLOURS, strict=False):
                 axes.plot(line.xs, line.ys, marker="o", color=colour, label=line.label)
-            axes.set(xlabel=x_label, ylabel=panel.y_label, yscale=panel.y_scale)
+            axes.set(xlabel=x_label, ylabel=panel.y_label)
             axes.set_xscale(x_scale, **({"linthresh": 1e6} if x_scale == "symlog" else {}))
             axes.set_xticks(panel.lines[0].xs)
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(FuncFormatter(short))
                 axis.set_minor_formatter(NullFormatter())
-            if panel.y_scale == "linear":
-                axes.set_ylim(bottom=0)
-            axes.legend(loc="best")
+            axes.tick_params(which="minor", length=0)
+            axes.set_ylim(0, 1.1 * max(max(line.ys) for line in panel.lines))
+            if len(panel.lines) > 1:
+                axes.legend(loc="best")
         _write(figure, file)
 
 
