@@ -1,8 +1,12 @@
 """`make bench`: every benchmark, one after another, and build/bench.json with what each found.
 
 Each starts what it needs and stops it, prints a table, and writes a file of its own; alone it is
+<<<<<<< HEAD
 `python -m tests.benchmarks.NAME`, with `--help`. The rows of the race, one an engine, stand in bench.json as `engines`.
 Together they take well over half an hour.
+=======
+`python -m tests.benchmarks.NAME`, with `--help`. Together they take about three quarters of an hour.
+>>>>>>> a1b2e72 (Count growth among the benchmarks)
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks.harness import say, write_report
 
-BENCHMARKS = ("client", "gateway", "exactly_once", "restore", "replay", "latency", "race")
+BENCHMARKS = ("client", "gateway", "exactly_once", "restore", "replay", "latency", "growth", "race")
 REPORT = Path("build/bench.json")
 
 
