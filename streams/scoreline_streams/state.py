@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from scoreline.errors import StateError
 
@@ -19,7 +19,6 @@ _META_KEY = b"\xffmeta"
 """Shorter than an id hash, so it can be none."""
 _FORMAT = "2"
 """A state of another format is rebuilt."""
-_BLOCK_CACHE_BYTES = 32 << 20
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOOM_BITS = 10
 _OPEN_FILES_MAX = 256
@@ -151,9 +150,12 @@ class State:
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
         options.set_max_open_files(_OPEN_FILES_MAX)
         options.set_keep_log_file_num(2)
+        # Blocks hold hashes, asked for in no order: unpacking one costs as much as finding the entry in it, and a cache
+        # that cannot hold a share worth mentioning costs that once more. The system caches the files as they are.
+        options.set_compression_type(DBCompressionType.none())
         blocks = BlockBasedOptions()
         blocks.set_bloom_filter(_BLOOM_BITS, False)
-        blocks.set_block_cache(Cache(_BLOCK_CACHE_BYTES))
+        blocks.disable_cache()
         options.set_block_based_table_factory(blocks)
         # left out, the options found on disk are used, with their filter of old entries inside ours: it would take
         # the hash in a value for a time, and every compaction would drop most ids

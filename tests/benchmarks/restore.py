@@ -168,7 +168,7 @@ def open_states(folder: Path, partitions: int, ids_per_partition: int) -> dict[s
     grown = process.memory_info().rss - before
     counted = {
         name: sum(state._db.property_int_value(f"rocksdb.{name}") or 0 for state in states) // partitions
-        for name in ("estimate-table-readers-mem", "block-cache-usage", "cur-size-all-mem-tables")
+        for name in ("estimate-table-readers-mem", "cur-size-all-mem-tables")
     }
     return counted | {"process_growth": grown // partitions}
 
@@ -210,7 +210,6 @@ def show(report: Report) -> str:
             ("changelog, bytes an id, records", f"{found['changelog_record_bytes_per_id']}", f"<= {BYTES_AIM}"),
             ("  segments in the broker", f"{found['changelog_segment_bytes_per_id']}", f"<= {BYTES_AIM}"),
             ("memory of an open partition, index and filters", mib["estimate-table-readers-mem"], ""),
-            ("  block cache, at most 32", mib["block-cache-usage"], ""),
             ("  growth of the process", mib["process_growth"], ""),
         ]
     )

@@ -200,6 +200,21 @@ def test_compaction_of_a_reopened_state_forgets_nothing(tmp_path: Path, horizon_
     state.close()
 
 
+def test_id_takes_at_most_48_bytes_on_disk(tmp_path: Path) -> None:
+    """Index and filter included, before and after a compaction: what operators plan disks by."""
+    count = 100_000
+    state = State(tmp_path / "0", "topic-1", 30)
+    for start in range(0, count, 4000):
+        keys = [id_hash(b"%d" % number) for number in range(start, start + 4000)]
+        state.write({key: pack_seen(start + index, key[8:]) for index, key in enumerate(keys)})
+    state.close()
+    for _ in range(2):
+        assert sum(path.stat().st_size for path in (tmp_path / "0").glob("*.sst")) <= 48 * count
+        state = State(tmp_path / "0", "topic-1", 30)
+        _compact(state)
+        state.close()
+
+
 def _written(folder: Path) -> list[bytes]:
     """Keys of a closed state of several blocks, at changelog position 7."""
     keys = [id_hash(b"%d" % number) for number in range(2000)]
