@@ -13,7 +13,7 @@ import pytest
 from scoreline.cli import COMMANDS
 from tests.documents import ROOT, anchors, documents, faults
 
-BASE = {"confluent-kafka", "pydantic", "pydantic-settings", "opentelemetry-api", "uuid-utils"}
+BASE = {"confluent-kafka", "msgspec", "pydantic", "pydantic-settings", "opentelemetry-api", "uuid-utils"}
 
 
 def test_base_install_stays_light() -> None:

@@ -1,6 +1,6 @@
 """One batch of raw records of one partition, from bytes to everything its transaction writes. Pure.
 
-Two steps, so that the shell can look for configs that the worker does not know yet in between:
+Two steps, beside which the shell asks the state for earlier ids and Kafka for configs that it does not know yet:
 
     records ── read ──► events ── settle ──► Outcome
                validate           judge by configs, deduplicate, join lookups, enrich
@@ -8,9 +8,9 @@ Two steps, so that the shell can look for configs that the worker does not know 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, Protocol
 
 from scoreline.configs import ScoreConfig
 from scoreline.judging import judge
@@ -41,13 +41,6 @@ class RawRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class Output(TypedDict):
-    """A message as `produce_batch` takes it."""
-
-    key: bytes | None
-    value: bytes
-
-
 class DeadLetter(NamedTuple):
     """A rejected record and why."""
 
@@ -60,7 +53,8 @@ class DeadLetter(NamedTuple):
 class Outcome:
     """All that one batch writes."""
 
-    enriched: list[Output] = field(default_factory=list[Output])
+    enriched: list[tuple[bytes | None, bytes]] = field(default_factory=list[tuple[bytes | None, bytes]])
+    """Keys and values."""
     rejected: list[DeadLetter] = field(default_factory=list[DeadLetter])
     duplicates: int = 0
     entries: dict[bytes, bytes | None] = field(default_factory=dict[bytes, bytes | None])
@@ -80,6 +74,11 @@ def read(records: Sequence[RawRecord]) -> list[Event | Rejection]:
     return [validate(record.value, record.key, record.timestamp) for record in records]
 
 
+def id_hashes(records: Sequence[RawRecord]) -> list[bytes]:
+    """The hash of every record's key, which a valid event's id is."""
+    return [id_hash(record.key or b"") for record in records]
+
+
 def config_keys(events: Sequence[Event | Rejection]) -> set[bytes]:
     """Keys of all configs that the events name."""
     return {
@@ -94,24 +93,18 @@ def settle(
     partition: int,
     records: Sequence[RawRecord],
     events: Sequence[Event | Rejection],
+    hashes: Sequence[bytes],
+    seen: Sequence[bytes | None],
     known: Known,
-    look_up: Callable[[list[bytes]], list[bytes | None]],
 ) -> Outcome:
-    """Judge, deduplicate and enrich, in offset order.
-
-    `look_up` gives, for a list of id hashes, what the state remembers of each.
-    """
+    """Judge, deduplicate and enrich, in offset order; `seen` is what the state remembers of each of `hashes`."""
     outcome = Outcome()
-    hashes = [
-        b"" if isinstance(event, Rejection) else id_hash(record.key or b"")
-        for record, event in zip(records, events, strict=True)
-    ]
-    valid = [hashed for hashed in hashes if hashed]
-    seen = dict(zip(valid, look_up(valid), strict=True)) if valid else {}
-    for record, event, hashed in zip(records, events, hashes, strict=True):
-        rejection = (
-            event if isinstance(event, Rejection) else _settle(outcome, seen, record, event, hashed, partition, known)
-        )
+    for record, event, hashed, before in zip(records, events, hashes, seen, strict=True):
+        if isinstance(event, Rejection):
+            rejection = event
+        else:
+            earlier = outcome.entries.get(hashed, before)
+            rejection = _settle(outcome, record, event, hashed, earlier, partition, known)
         if rejection is not None:
             origin = Origin(topic, partition, record.offset, record.timestamp)
             outcome.rejected.append(DeadLetter(record, rejection, origin))
@@ -120,21 +113,21 @@ def settle(
 
 def _settle(
     outcome: Outcome,
-    seen: dict[bytes, bytes | None],
     record: RawRecord,
     event: Event,
     hashed: bytes,
+    before: bytes | None,
     partition: int,
     known: Known,
 ) -> Rejection | None:
     config = None if event.config_id is None else known.configs.get(record_key(event.project, event.config_id))
     judged = judge(event, config)
-    before, offset = seen[hashed], record.offset
+    offset = record.offset
     if isinstance(judged, Rejection):
         # an uncommitted attempt may have accepted this very record under another version of its config: forget that,
         # and say so in the changelog even where this state knows nothing: the attempt's may be on another disk
         if before is None or first_offset(before) >= offset:
-            outcome.entries[hashed] = seen[hashed] = None
+            outcome.entries[hashed] = None
         return judged
     content = content_hash(event, judged)
     if before is not None and first_offset(before) < offset:
@@ -147,8 +140,7 @@ def _settle(
             "stays",
             Stage.DEDUPLICATE,
         )
-    outcome.entries[hashed] = seen[hashed] = pack_seen(offset, content)
+    outcome.entries[hashed] = pack_seen(offset, content)
     joined = join(event, known.lookups)
-    value = enrich(event, judged, joined, record.timestamp, partition, offset)
-    outcome.enriched.append({"key": record.key, "value": value})
+    outcome.enriched.append((record.key, enrich(event, judged, joined, record.timestamp, partition, offset)))
     return None

@@ -25,7 +25,7 @@ from scoreline.kafka import error_of
 from scoreline.lookups import Lookup
 from scoreline.settings import Settings
 from scoreline.topics import Topics
-from scoreline_streams.batch import Known, Outcome, RawRecord, config_keys, read, settle
+from scoreline_streams.batch import Known, Outcome, RawRecord, config_keys, id_hashes, read, settle
 from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
 from scoreline_streams.state import State
@@ -239,11 +239,14 @@ class Partition:
         assert state is not None
         assert transactions is not None
 
+        hashes = id_hashes(records)
+        looking_up = self._in_thread(lambda: state.look_up(hashes))
         events = read(records)
         if not config_keys(events) <= context.configs.entries.keys():
             await self._in_thread(context.configs.catch_up)
         known = Known(context.configs.entries, context.lookups.entries)
-        outcome = settle(context.topics.raw.name, self.number, records, events, known, state.look_up)
+        seen = await looking_up
+        outcome = settle(context.topics.raw.name, self.number, records, events, hashes, seen, known)
         flood = self._breaker.flood(records[0].offset, records[-1].offset, len(records), outcome.rejected)
         if flood is not None:
             self._stop_for_flood(flood)
@@ -337,5 +340,5 @@ class Partition:
             self._state.close()
             self._state = None
 
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._context.pool, call)
+    def _in_thread(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._context.pool, call)

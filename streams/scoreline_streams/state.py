@@ -21,6 +21,8 @@ _FORMAT = "2"
 """A state of another format is rebuilt."""
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOOM_BITS = 10
+_UNFLUSHED_BLOOM_SHARE = 0.02
+"""Of the write buffer, for a filter of what is in it: 10 bits an entry. Most of a look-up would be spent there."""
 _OPEN_FILES_MAX = 256
 _DISTRUSTED = "DISTRUSTED"
 """File in a state's folder: the state failed while it was open, and why."""
@@ -148,6 +150,8 @@ class State:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+        options.set_memtable_prefix_bloom_ratio(_UNFLUSHED_BLOOM_SHARE)
+        options.set_memtable_whole_key_filtering(True)
         options.set_max_open_files(_OPEN_FILES_MAX)
         options.set_keep_log_file_num(2)
         # Blocks hold hashes, asked for in no order: unpacking one costs as much as finding the entry in it, and a cache

@@ -156,10 +156,9 @@ class Transactions:
         producer, partition = self._producer, self.partition
         producer.begin_transaction()
         self._changelog_sent = None
-        if outcome.enriched:
-            queued = producer.produce_batch(self._topics.enriched.name, outcome.enriched, partition=partition)  # pyright: ignore[reportArgumentType]
-            if queued != len(outcome.enriched):
-                raise KafkaException(KafkaError(KafkaError._QUEUE_FULL))  # pyright: ignore[reportPrivateUsage]
+        produce, enriched = producer.produce, self._topics.enriched.name
+        for key, value in outcome.enriched:
+            produce(enriched, value, key, partition)
         for letter in outcome.rejected:
             record = letter.record
             key, value, headers = carry(record.key, record.value, record.headers)

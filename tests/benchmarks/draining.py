@@ -48,14 +48,14 @@ class Drained:
 
 
 def events(numbers: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of valid events as an evaluator of a chat service would emit them, one id for each number."""
+    """Keys and values of valid events as an evaluator's client writes them, one id for each number."""
     for number in numbers:
         score_id = f"bench-{number:012d}"
         value = (
             f'{{"score_id":"{score_id}","name":"accuracy","value":{number % 1000 / 1000},"data_type":"NUMERIC",'
             f'"trace_id":"{number:032x}","observation_id":"{number:016x}","comment":"close to the reference answer",'
-            '"metadata":{"model":"judge-large"},"timestamp":"2026-01-31T12:00:00.123456Z",'
-            '"source":"EVAL","evaluator":{"name":"judge","version":"3"},"service":"checkout"}'
+            '"metadata":{"model":"judge-large"},"source":"EVAL","evaluator":{"name":"judge","version":"3"},'
+            '"timestamp":"2026-01-31T12:00:00.123456Z","project":"default","service":"checkout","schema_version":1}'
         )
         yield record_key("default", score_id), value.encode()
 

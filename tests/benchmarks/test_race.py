@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from scoreline.enriched import decode_enriched
-from scoreline.events import ScoreEvent
 from scoreline.judging import judge
+from scoreline.reading import Event
 from scoreline.rejections import Rejection
 from scoreline.validation import validate
 from scoreline_local.jars import KAFKA, locked_jars
@@ -203,7 +203,7 @@ def test_peers_refuse_what_the_product_refuses(payload: Payload) -> None:
 def enriched_by_product(value: bytes, key: bytes) -> bytes:
     """Our worker's output for one record."""
     event = validate(value, key, RECEIVED_MS)
-    assert isinstance(event, ScoreEvent), event
+    assert isinstance(event, Event), event
     judged = judge(event, None)
     assert not isinstance(judged, Rejection)
     return enrich(event, judged, {}, RECEIVED_MS, 1, 2)

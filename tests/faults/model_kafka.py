@@ -245,11 +245,6 @@ class Producer:
             self._broker.world.step()
             self._send(1)
 
-    def produce_batch(self, topic: str, messages: Sequence[Mapping[str, Any]], partition: int) -> int:
-        for message in messages:
-            self.produce(topic, message["value"], message["key"], partition)
-        return len(messages)
-
     def send_offsets_to_transaction(
         self, positions: list[TopicPartition], member: GroupMetadata, _timeout: float
     ) -> None:

@@ -25,7 +25,7 @@ from scoreline.rejections import rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from scoreline_streams import batch, changelog, partition, transactions
-from scoreline_streams.batch import Known, RawRecord, read, settle
+from scoreline_streams.batch import Known, RawRecord, id_hashes, read, settle
 from scoreline_streams.changelog import unpack
 from scoreline_streams.deduplicate import first_offset, id_hash
 from scoreline_streams.partition import Context, Partition
@@ -287,8 +287,11 @@ def judge_run(simulation: Simulation) -> None:
     records = simulation.records()
     enriched, rejected = simulation.stored(TOPICS.enriched.name), simulation.stored(TOPICS.rejected.name)
     if not simulation.configs_change:
-        outcome = settle(TOPICS.raw.name, NUMBER, records, read(records), Known(VERSIONS[0], {}), _nothing_seen)
-        calm = [(output["key"], output["value"]) for output in outcome.enriched]
+        hashes = id_hashes(records)
+        nothing: list[bytes | None] = [None] * len(records)
+        known = Known(VERSIONS[0], {})
+        outcome = settle(TOPICS.raw.name, NUMBER, records, read(records), hashes, nothing, known)
+        calm = outcome.enriched
         assert [(entry.key, entry.value) for entry in enriched] == calm, "enriched is not that of a calm run"
         letters = [
             (key, value, [*headers, *rejection_headers(letter.rejection, letter.origin)])
@@ -331,10 +334,6 @@ def _judge_changelog(simulation: Simulation, enriched: Sequence[Entry]) -> None:
     known = {hashed: first_offset(entry) for hashed, entry in seen.items() if entry is not None}
     stored = {id_hash(entry.key or b""): orjson.loads(entry.value or b"")["raw_offset"] for entry in enriched}
     assert known == stored, "the changelog is not what enriched holds"
-
-
-def _nothing_seen(id_hashes: list[bytes]) -> list[bytes | None]:
-    return [None] * len(id_hashes)
 
 
 def simulate(seed: int, sabotage: Callable[[pytest.MonkeyPatch], None] = lambda _: None) -> World:

@@ -34,7 +34,7 @@ def _opened(settings: Settings) -> Transactions:
 
 
 def _commit(transactions: Transactions, number: int) -> None:
-    transactions.begin(Outcome(enriched=[{"key": b"k%d" % number, "value": b"{}"}]), number)
+    transactions.begin(Outcome(enriched=[(b"k%d" % number, b"{}")]), number)
     transactions.commit()
 
 

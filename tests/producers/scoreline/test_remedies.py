@@ -11,7 +11,7 @@ from scoreline.reading import Event, event_of
 from scoreline.rejections import Reason, Rejection, Stage
 from scoreline.remedies import NO_REMEDY, REMEDIES, field_of, remedy_of
 from scoreline.validation import check, validate
-from scoreline_streams.batch import Known, settle
+from scoreline_streams.batch import Known, id_hashes, settle
 from tests.payloads import RECEIVED_MS, Payload, invalid_payloads
 
 FIELDS = frozenset(ScoreEvent.model_fields)
@@ -93,7 +93,7 @@ def test_conflicting_duplicate_names_the_id() -> None:
     """As the worker words it."""
     events = [event(value=value, config_id=None) for value in (0.5, 0.6)]
     records = [Record(1), Record(2)]
-    outcome = settle("scores.raw", 0, records, events, Known({}, {}), lambda hashes: [None] * len(hashes))
+    outcome = settle("scores.raw", 0, records, events, id_hashes(records), [None, None], Known({}, {}))
     [letter] = outcome.rejected
     assert letter.rejection.stage is Stage.DEDUPLICATE
     assert field_of(letter.rejection.reason, letter.rejection.detail) == "score_id"

@@ -17,7 +17,7 @@ from scoreline.configs import ScoreConfig
 from scoreline.enriched import decode_enriched
 from scoreline.events import DataType
 from scoreline.rejections import Reason
-from scoreline_streams.batch import Known, Outcome, read, settle
+from scoreline_streams.batch import Known, Outcome, id_hashes, read, settle
 from tests.payloads import RECEIVED_MS, Payload, invalid_payloads, valid_payloads
 
 CONFIG = ScoreConfig(id="c", name="accuracy", data_type=DataType.NUMERIC, min=0.0, max=1.0, version=2)
@@ -60,13 +60,15 @@ class Store:
 def process(
     records: Sequence[Record], store: Store, configs: Mapping[bytes, ScoreConfig] = CONFIGS, partition: int = 0
 ) -> Outcome:
-    outcome = settle("scores.raw", partition, records, read(records), Known(configs, {}), store.look_up)
+    hashes = id_hashes(records)
+    known = Known(configs, {})
+    outcome = settle("scores.raw", partition, records, read(records), hashes, store.look_up(hashes), known)
     store.write(outcome.entries)
     return outcome
 
 
 def ids(outcome: Outcome) -> list[str]:
-    return [json.loads(output["value"])["score_id"] for output in outcome.enriched]
+    return [json.loads(value)["score_id"] for _, value in outcome.enriched]
 
 
 def reasons(outcome: Outcome) -> list[Reason]:
@@ -78,8 +80,8 @@ def test_valid_payload_becomes_an_enriched_score(payload: Payload) -> None:
     """Every valid payload comes out as a record that the contract's own decoder takes, at its place in raw."""
     outcome = process([Record(payload.key, payload.value, 7)], Store(), partition=3)
     assert reasons(outcome) == []
-    enriched = decode_enriched(outcome.enriched[0]["value"])
-    assert outcome.enriched[0]["key"] == payload.key
+    enriched = decode_enriched(outcome.enriched[0][1])
+    assert outcome.enriched[0][0] == payload.key
     assert (enriched.raw_partition, enriched.raw_offset) == (3, 7)
     assert enriched.timestamp.tzname() == "UTC"
     fields = json.loads(payload.value)
@@ -103,7 +105,7 @@ def test_score_gains_its_target_and_its_delay() -> None:
         )
         for n, given in enumerate(ids)
     ]
-    scores = [decode_enriched(output["value"]) for output in process(records, Store()).enriched]
+    scores = [decode_enriched(value) for _, value in process(records, Store()).enriched]
     assert [enriched.target for enriched in scores] == ["dataset_run", "session", "trace", "observation"]
     assert [enriched.delay_s for enriched in scores] == [3600, 3601, 3602, 3603]
     assert [enriched.late for enriched in scores] == [False, True, True, True]
@@ -113,7 +115,7 @@ def test_failed_score_is_enriched_without_a_value() -> None:
     """A judge that crashed leaves a score with its error; the same again is a duplicate, a result a conflict."""
     failed = {"value": None, "status": "failed", "error": "timed out"}
     outcome = process([score("a", 0, **failed), score("a", 1, **failed), score("a", 2)], Store())
-    [enriched] = [decode_enriched(output["value"]) for output in outcome.enriched]
+    [enriched] = [decode_enriched(value) for _, value in outcome.enriched]
     assert (enriched.status, enriched.error, enriched.value, enriched.data_type) == ("failed", "timed out", None, None)
     assert (outcome.duplicates, reasons(outcome)) == (1, [Reason.CONFLICTING_DUPLICATE])
 
@@ -176,7 +178,7 @@ def test_config_change_between_attempts_leaves_no_trace() -> None:
     process([score("a", 0, config_id="c")], store)
     replay = process([score("a", 0, config_id="c"), score("a", 1)], store, configs={})
     assert (ids(replay), reasons(replay), replay.duplicates) == (["a"], [Reason.UNKNOWN_CONFIG], 0)
-    assert json.loads(replay.enriched[0]["value"])["raw_offset"] == 1
+    assert json.loads(replay.enriched[0][1])["raw_offset"] == 1
 
 
 def test_earlier_event_takes_over_from_a_dirty_later_one() -> None:
@@ -185,7 +187,7 @@ def test_earlier_event_takes_over_from_a_dirty_later_one() -> None:
     process([score("a", 0, config_id="c"), score("a", 1)], store, configs={})
     replay = process([score("a", 0, config_id="c"), score("a", 1)], store)
     assert ids(replay) == ["a"]
-    assert json.loads(replay.enriched[0]["value"])["raw_offset"] == 0
+    assert json.loads(replay.enriched[0][1])["raw_offset"] == 0
     assert reasons(replay) == [Reason.CONFLICTING_DUPLICATE]
 
 
