@@ -7,10 +7,8 @@ from collections.abc import Iterable
 
 from scoreline_sink.plan import PartitionRows, Sealed, seal_to_fit
 
-BATCH_BYTES_MAX = 64 * 1024 * 1024
+BATCH_BYTES_MAX = 128 * 1024 * 1024
 """Longest body of one insert."""
-BATCHES_MAX = 2
-"""Batches that may wait behind the insert in flight before the lane stops reading."""
 
 
 class Buffer:
@@ -29,10 +27,12 @@ class Buffer:
 
     @property
     def room(self) -> int:
-        """Rows to read before the lane has to stop reading; 0: stop."""
-        if len(self._closed) >= BATCHES_MAX:
-            return 0
-        return max(0, BATCHES_MAX * self._rows_max - self.rows)
+        """Rows to read before the lane has to stop reading; 0: stop.
+
+        One batch may wait behind the insert in flight: reading is quicker than inserting, so a second one would only
+        take memory.
+        """
+        return 0 if self._closed else max(0, self._rows_max - self._open_rows)
 
     def add(self, partition: int, offset: int, row: bytes | None, value: bytes, now: float) -> None:
         """Take one row, None for a record that is none; `value` is what the plan's checksum covers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, cast
@@ -21,6 +21,9 @@ from scoreline_sink.rows import is_one_object
 from scoreline_sink.server_errors import translate, translate_of_query
 
 CONNECT_TIMEOUT_S = 5
+PIECE_ROWS = 1000
+"""Rows that are joined and sent at a time: the server reads the first ones while the next are joined, and the memory
+of a piece is still in the processor's cache when it is sent, a whole body's is not."""
 
 PINNED: Mapping[str, str | int] = {
     # One insert is one block, so that each month of it is one part: all or nothing, and one entry in the dedup log.
@@ -67,6 +70,18 @@ _FORBIDDEN = (452, 164)
 """Codes SETTING_CONSTRAINT_VIOLATION and READONLY."""
 
 _driver: Any = clickhouse_connect  # its types are partly unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How rows stand in the body of an insert."""
+
+    name: str
+    separator: bytes
+
+
+JSON_ROWS = Format("JSONEachRow", b"\n")
+BINARY_ROWS = Format("RowBinary", b"")
 
 
 def server_of(settings: Settings) -> str:
@@ -126,8 +141,8 @@ class ClickHouse:
             found = self.query(asked, {"names": names})
         return {name: (str(self.pinned[name]), value) for name, value in found}
 
-    def insert(self, table: str, columns: Sequence[str] | None, fmt: str, body: bytes, token: str) -> None:
-        """Send one insert once. Raises as `translate` says; then it may have happened or not.
+    def insert(self, table: str, columns: Sequence[str] | None, fmt: Format, rows: Sequence[bytes], token: str) -> None:
+        """Send these rows, at least one, as one insert, once. Raises as `translate`; then it may have happened or not.
 
         Its query id is its token: while an earlier attempt still runs on the server, a second one is refused.
         """
@@ -136,14 +151,16 @@ class ClickHouse:
                 f"{self.database}.{table}",
                 column_names=columns,
                 # The driver repeats a request by itself only if its body is bytes.
-                insert_block=memoryview(body),
-                fmt=fmt,
+                insert_block=_pieces(rows, fmt.separator),
+                fmt=fmt.name,
                 settings={
                     **self.pinned,
                     "insert_deduplication_token": token,
                     "query_id": f"{self.database}:{token}",
                     "wait_end_of_query": "1",
                 },
+                # A body of declared length that breaks off is no insert, whatever the server makes of an early end.
+                transport_settings={"Content-Length": str(_length(rows, fmt.separator))},
             )
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.server) from error
@@ -152,21 +169,32 @@ class ClickHouse:
         self._client.close()
 
 
+def _pieces(rows: Sequence[bytes], separator: bytes) -> Iterator[memoryview]:
+    """The rows with a separator between any two, some at a time."""
+    last = (len(rows) - 1) // PIECE_ROWS * PIECE_ROWS
+    for first in range(0, last, PIECE_ROWS):
+        yield memoryview(separator.join((*rows[first : first + PIECE_ROWS], b"")))
+    yield memoryview(separator.join(rows[last:]))
+
+
+def _length(rows: Sequence[bytes], separator: bytes) -> int:
+    return sum(map(len, rows)) + len(separator) * (len(rows) - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table that a lane fills, and the form of its rows."""
 
     clickhouse: ClickHouse
     name: str
-    fmt: str
-    separator: bytes
+    fmt: Format
     columns: tuple[str, ...] | None
     is_one_row: Callable[[bytes], bool]
     """Whether a row is one of this form by itself, whatever stands before and behind it in the body."""
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         """Send these rows as one insert, once. Raises as `ClickHouse.insert`."""
-        self.clickhouse.insert(self.name, self.columns, self.fmt, self.separator.join(rows), token)
+        self.clickhouse.insert(self.name, self.columns, self.fmt, rows, token)
 
     def present(self, ranges: Sequence[Range]) -> list[Coordinates]:
         """(partition, offset) of every row that the table holds in these ranges; one that is there twice, twice."""
@@ -198,12 +226,12 @@ class Table:
 
 def scores_table(clickhouse: ClickHouse) -> Table:
     """The table of enriched scores; its rows are lines of JSON."""
-    return Table(clickhouse, "scores", "JSONEachRow", b"\n", None, is_one_object)
+    return Table(clickhouse, "scores", JSON_ROWS, None, is_one_object)
 
 
 def rejected_scores_table(clickhouse: ClickHouse, columns: tuple[str, ...]) -> Table:
     """The table of rejected records; its rows are RowBinary, for any bytes."""
-    return Table(clickhouse, "rejected_scores", "RowBinary", b"", columns, lambda _row: True)
+    return Table(clickhouse, "rejected_scores", BINARY_ROWS, columns, lambda _row: True)
 
 
 def await_clickhouse(settings: Settings, cancelled: Event) -> ClickHouse:

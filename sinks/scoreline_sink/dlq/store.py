@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from scoreline.settings import Settings
-from scoreline_sink.clickhouse import ClickHouse
+from scoreline_sink.clickhouse import JSON_ROWS, ClickHouse
 from scoreline_sink.dlq.filters import Filter, Shown, Step
 from scoreline_sink.dlq.letters import Entry, Handled, Letter, Reference, text
 from scoreline_sink.server_errors import translate
@@ -185,7 +185,7 @@ class Store(ClickHouse):
             for partition, offset in references
         ]
         if rows:
-            self.insert("dead_letter_actions", None, "JSONEachRow", b"\n".join(rows), f"dlq-{uuid.uuid4()}")
+            self.insert("dead_letter_actions", None, JSON_ROWS, rows, f"dlq-{uuid.uuid4()}")
 
     def _slices(self, chosen: Filter, group: Group, shown: Shown, letters_max: int) -> Iterator[Slice]:
         conditions, parameters = chosen.conditions()

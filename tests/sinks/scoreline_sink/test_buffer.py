@@ -49,16 +49,28 @@ def test_a_batch_is_bounded_by_bytes() -> None:
     assert drain(buffer, 1.0) == [[(0, 0), (0, 1)], [(0, 2)], [(0, 3)], [(0, 4)]]
 
 
-def test_a_lane_stops_reading_when_two_batches_wait() -> None:
-    """ClickHouse away for an hour costs two batches of memory, not an hour's records."""
+def test_a_lane_stops_reading_when_a_batch_waits() -> None:
+    """ClickHouse away for an hour costs a batch of memory, not an hour's records."""
     buffer = Buffer(rows_max=10, linger_s=0.0)
-    for offset in range(20):
-        assert buffer.room == 20 - offset
+    for offset in range(10):
+        assert buffer.room == 10 - offset
         add(buffer, 0, offset)
     assert buffer.room == 0
     assert buffer.due(0.0) is not None
+    assert buffer.room == 0
     buffer.pop()
     assert buffer.room == 10
+
+
+def test_a_lane_stops_reading_when_a_batch_waits_for_its_bytes() -> None:
+    """Of huge records a batch is full long before its rows are."""
+    buffer = Buffer(rows_max=100, linger_s=0.0, bytes_max=10)
+    add(buffer, 0, 0, b"x" * 9)
+    add(buffer, 0, 1, b"x" * 9)
+    assert buffer.room == 0
+    assert buffer.due(0.0) is not None
+    buffer.pop()
+    assert buffer.room == 99
 
 
 def test_a_dropped_buffer_holds_nothing() -> None:
@@ -67,7 +79,19 @@ def test_a_dropped_buffer_holds_nothing() -> None:
     for offset in range(5):
         add(buffer, offset % 2, offset)
     buffer.clear()
-    assert (buffer.rows, buffer.partitions(), buffer.due(9.0), buffer.room) == (0, set(), None, 4)
+    assert (buffer.rows, buffer.partitions(), buffer.due(9.0), buffer.room) == (0, set(), None, 2)
+
+
+@given(st.lists(st.floats(0.0, 0.5), max_size=200), st.integers(1, 20), st.floats(0.05, 2.0))
+def test_inserts_are_bounded_by_time_and_rows(pauses: list[float], rows_max: int, linger_s: float) -> None:
+    """However rows arrive: an insert has lingered, or is full. So parts cannot outrun the merges."""
+    buffer, now, inserts = Buffer(rows_max, linger_s), 0.0, 0
+    for offset, pause in enumerate(pauses):
+        now += pause
+        inserts += len(drain(buffer, now))
+        add(buffer, 0, offset, now=now)
+        inserts += len(drain(buffer, now))
+    assert inserts <= now / linger_s + len(pauses) / rows_max
 
 
 @given(

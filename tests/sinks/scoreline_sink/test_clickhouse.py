@@ -6,16 +6,20 @@ import socket
 import struct
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scoreline.errors import ClickHouseUnavailable
 from scoreline.settings import Settings
-from scoreline_sink.clickhouse import ClickHouse, scores_table
-from scoreline_sink.rows import score_row
+from scoreline_sink import clickhouse as module
+from scoreline_sink.clickhouse import PIECE_ROWS, ClickHouse, rejected_scores_table, scores_table
+from scoreline_sink.patience import patiently
+from scoreline_sink.rows import REJECTED_COLUMNS, RejectedRecord, rejected_row, score_row
 from tests.sinks.scoreline_sink.records import encoded, enriched, stored
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -89,3 +93,49 @@ def test_what_the_guarantee_rests_on_is_said_with_every_insert(
     }
     assert sent["insert_deduplication_token"] == ["topic:token"]
     assert sent["query_id"] == [f"{clickhouse.database}:topic:token"]
+
+
+def json_rows(count: int) -> list[bytes]:
+    rows = [score_row(0, number, encoded(enriched(number))) for number in range(count)]
+    return [row for row in rows if row is not None]
+
+
+@given(st.integers(1, 3 * PIECE_ROWS), st.sampled_from([b"", b"\n"]))
+def test_the_pieces_of_a_body_are_the_body(count: int, separator: bytes) -> None:
+    """Of the length that was declared, with a separator between any two rows and nowhere else."""
+    rows = [b"%d" % number for number in range(count)]
+    body = b"".join(module._pieces(rows, separator))
+    assert body == separator.join(rows)
+    assert len(body) == module._length(rows, separator)
+
+
+@pytest.mark.parametrize("count", [2 * PIECE_ROWS, 2 * PIECE_ROWS + 1])
+def test_a_body_of_several_pieces_arrives_whole(clickhouse: ClickHouse, count: int) -> None:
+    """As lines of JSON, and as RowBinary, which has no separator."""
+    scores_table(clickhouse).insert(json_rows(count), "topic:scores")
+    assert stored(clickhouse) == (count, count, count)
+    letters = [RejectedRecord(0, number, 0, b"key", b"value", []) for number in range(count)]
+    rejected_scores_table(clickhouse, REJECTED_COLUMNS).insert(
+        [rejected_row(letter) for letter in letters], "topic:letters"
+    )
+    assert clickhouse.query(f"SELECT count() FROM {clickhouse.database}.rejected_scores") == [(count,)]
+
+
+def test_a_body_that_breaks_off_between_two_rows_is_no_insert(
+    clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrived of it is whole rows; were they stored, their token would keep the rest out for ever."""
+    count, whole = PIECE_ROWS + 1, module._pieces
+
+    def break_off(rows: Sequence[bytes], separator: bytes) -> Iterator[memoryview]:
+        yield next(whole(rows, separator))
+        raise ConnectionResetError
+
+    monkeypatch.setattr(module, "_pieces", break_off)
+    table = scores_table(clickhouse)
+    with pytest.raises(ClickHouseUnavailable):
+        table.insert(json_rows(count), "topic:token")
+    monkeypatch.undo()
+    # while the server still reads the first body it refuses the second one
+    patiently(lambda: table.insert(json_rows(count), "topic:token"), threading.Event())
+    assert stored(clickhouse) == (count, count, count)

@@ -9,7 +9,7 @@ import pytest
 
 from scoreline.errors import ClickHouseUnavailable, MalformedRecord, SchemaError
 from scoreline.settings import Settings
-from scoreline_sink.clickhouse import ClickHouse, Table, scores_table
+from scoreline_sink.clickhouse import JSON_ROWS, ClickHouse, Table, scores_table
 from scoreline_sink.plan import PartitionRows, Sealed, seal
 from scoreline_sink.rows import is_one_object, score_row
 from scoreline_sink.settle import NO_OBJECT, settle, store
@@ -98,7 +98,7 @@ class Flaky:
 def test_an_insert_whose_answer_was_lost_is_there_once(clickhouse: ClickHouse, lost_answers: int) -> None:
     """The sink cannot know whether it happened; the table can."""
     flaky = Flaky(clickhouse, lost_answers)
-    table = Table(flaky, "scores", "JSONEachRow", b"\n", None, is_one_object)  # pyright: ignore[reportArgumentType]
+    table = Table(flaky, "scores", JSON_ROWS, None, is_one_object)  # pyright: ignore[reportArgumentType]
     store(table, batch(), "topic:token", 100, NEVER)
     assert_complete(scores_table(clickhouse))
 
@@ -186,7 +186,7 @@ def test_waiting_for_clickhouse_ends_when_cancelled(clickhouse: ClickHouse) -> N
     cancelled = threading.Event()
     cancelled.set()
     flaky = Flaky(clickhouse, 100)
-    table = Table(flaky, "scores", "JSONEachRow", b"\n", None, is_one_object)  # pyright: ignore[reportArgumentType]
+    table = Table(flaky, "scores", JSON_ROWS, None, is_one_object)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ClickHouseUnavailable):
         store(table, batch(), "topic:token", 100, cancelled)
 

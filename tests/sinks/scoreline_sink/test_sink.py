@@ -339,7 +339,7 @@ def test_a_missing_topic_or_schema_is_an_error_with_its_remedy(settings: Setting
 def test_a_backlog_in_many_batches_is_stored_whole(
     settings: Settings, pipeline: ClickHouse, start_sink: StartSink
 ) -> None:
-    """More than two batches wait, so that the lane has to stop reading and go on."""
+    """More than one batch waits, so that the lane has to stop reading and go on."""
     writer = Writer(settings)
     for first in range(0, 20_000, 5000):
         writer.commit(list(values(first, first + 4999)))
