@@ -346,3 +346,19 @@ def test_a_backlog_in_many_batches_is_stored_whole(
     sink = start_sink(insert_rows_max=700)
     await_stored(pipeline, settings, 20_000)
     assert sink.stop() == 0
+
+
+def test_a_trickle_makes_one_part_a_linger(settings: Settings, pipeline: ClickHouse, start_sink: StartSink) -> None:
+    """Whatever comes one by one is collected: at most one insert in that time, and one part an insert."""
+    linger_s, writer = 1.0, Writer(settings)
+    sink = start_sink(insert_linger_s=linger_s).await_ready()
+    begun = time.monotonic()
+    for number in range(60):
+        writer.commit(list(values(number, number)))
+    await_stored(pipeline, settings, 60)
+    asked = (
+        f"SELECT max(max_block_number) FROM system.parts WHERE database = '{pipeline.database}' AND table = 'scores'"
+    )
+    [(parts,)] = pipeline.query(asked)
+    assert 1 <= parts <= (time.monotonic() - begun) / linger_s + 1
+    assert sink.stop() == 0
