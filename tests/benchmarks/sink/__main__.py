@@ -13,8 +13,8 @@ Takes about eight minutes.
     python -m tests.benchmarks.sink --rows 2000000 --rounds 3
 
 Prints tables and writes build/sink.json; exit status 1 if a table was not exactly the backlog. Rows a second are those
-of all inserts but the first, from the end of the first (as `inserted_at` says) to that of the last; CPU time is that
-of the client in the same time, user and system. Aims: 90 % of the ceiling, 150,000 rows/s, 300,000 a CPU second. Other
+of all blocks but the first, from its `inserted_at` to that of the last; CPU time is that of the client in the same
+time, user and system. Aims: 90 % of the ceiling, 150,000 rows/s, 300,000 a CPU second. Other
 load on the machine moves the ways alike, so trust the ratios before the speeds.
 """
 
@@ -74,7 +74,7 @@ class Report:
                 "rows_per_cpu_s": round(median(turn.rows_per_cpu_s for turn in turns)),
                 "clickhouse_us_per_row": round(median(turn.clickhouse_us for turn in turns), 2),
                 "peak_rss_mb": max(turn.peak_rss_mb for turn in turns),
-                "rows_per_insert": round(median(rows for turn in turns for rows in turn.batches)),
+                "rows_per_part": round(median(turn.rows_per_part for turn in turns)),
                 "parts_per_minute": round(median(turn.parts / turn.seconds * 60 for turn in turns)),
             }
             for turns in (self.of(way) for way in ("ceiling", "sink", "connect"))
@@ -100,11 +100,12 @@ def ways(settings: Settings, bodies: Path, connector: Path, report: Report) -> l
     return found
 
 
-def run(rows: int, rounds: int, parts_s: float, data_dir: Path, connector: Path) -> Report:
+def run(rows: int, rounds: int, insert_rows: int, parts_s: float, data_dir: Path, connector: Path) -> Report:
     """Everything, on a broker and a ClickHouse of its own, which are stopped at the end."""
     own_files = data_dir.with_name(f"{data_dir.name}-files")
     shutil.rmtree(own_files, ignore_errors=True)
-    with local_stack(data_dir, ("kafka", "clickhouse"), {"SCORELINE_PARTITIONS": str(PARTITIONS)}):
+    own = {"SCORELINE_PARTITIONS": str(PARTITIONS), "SCORELINE_INSERT_ROWS_MAX": str(insert_rows)}
+    with local_stack(data_dir, ("kafka", "clickhouse"), own):
         settings = load_settings()
         ensure_topics(settings)
         known = preload(settings, rows)
@@ -114,8 +115,8 @@ def run(rows: int, rounds: int, parts_s: float, data_dir: Path, connector: Path)
         for number in range(rounds):
             for way in choice[number % len(choice) :] + choice[: number % len(choice)]:
                 name = f"{way.name}-{number}"
-                own = settings.model_copy(update={"clickhouse_database": f"scoreline_{way.name}_{number}"})
-                turn = take_turn(own, way, known, pids, own_files / name)
+                database = {"clickhouse_database": f"scoreline_{way.name}_{number}"}
+                turn = take_turn(settings.model_copy(update=database), way, known, pids, own_files / name)
                 report.turns.append(turn)
                 wrong = f"; WRONG: {'; '.join(turn.wrong)}" if turn.wrong else ""
                 say(f"{name}: {turn.rows_per_s:,.0f} rows/s, {turn.rows_per_cpu_s:,.0f} a CPU second{wrong}")
@@ -135,7 +136,7 @@ def _rates(settings: Settings, parts_s: float, folder: Path, report: Report) -> 
 def show(report: Report) -> str:
     """The report as tables for people."""
     found = report.summary()
-    head = ("", "rows/s", "a CPU second", "ClickHouse CPU", "peak memory", "rows an insert", "sink's ratio")
+    head = ("", "rows/s", "a CPU second", "ClickHouse CPU", "peak memory", "rows a part", "sink's ratio")
     rows = [head]
     for way in ("ceiling", "sink", "connect"):
         if way not in found:
@@ -144,7 +145,7 @@ def show(report: Report) -> str:
         of = found[way]
         ratio = f"{found[f'sink_to_{way}']:.2f}" if way != "sink" else ""
         speeds = (f"{of['rows_per_s']:,}", f"{of['rows_per_cpu_s']:,}", f"{of['clickhouse_us_per_row']} µs/row")
-        rows.append((way, *speeds, f"{of['peak_rss_mb']} MB", f"{of['rows_per_insert']:,}", ratio))
+        rows.append((way, *speeds, f"{of['peak_rss_mb']} MB", f"{of['rows_per_part']:,}", ratio))
     parts = [("rows/s", "parts a minute", "at the most")]
     parts += [
         (f"{rate.rows_per_s:,.0f}", f"{rate.parts_per_minute:,.0f}", f"{rate.bound_per_minute:,.0f}")
@@ -158,11 +159,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000, help="records of the backlog (default 2000000)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each way (default 3)")
+    rows_max = Settings().insert_rows_max
+    parser.add_argument("--insert-rows", type=int, default=rows_max, help=f"rows an insert (default {rows_max})")
     parser.add_argument("--parts-seconds", type=float, default=60.0, help="how long each rate is kept (default 60)")
     parser.add_argument("--connector", type=Path, default=CONNECTOR, help=f"connector's folder (default {CONNECTOR})")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help=f"emptied folder (default {DATA_DIR})")
     given = parser.parse_args()
-    report = run(given.rows, given.rounds, given.parts_seconds, given.data_dir.absolute(), given.connector.absolute())
+    folders = given.data_dir.absolute(), given.connector.absolute()
+    report = run(given.rows, given.rounds, given.insert_rows, given.parts_seconds, *folders)
     say(show(report))
     write_report(REPORT, asdict(report) | {"summary": report.summary()})
     return 1 if any(turn.wrong for turn in report.turns) else 0

@@ -46,7 +46,7 @@ class Turn:
 
     way: str
     rows: int
-    """Rows between the end of the first insert and that of the last."""
+    """All but those of the first block; from that to the last one, `seconds` passed."""
     seconds: float
     cpu_s: float
     """Of the client in that time, user and system."""
@@ -55,10 +55,9 @@ class Turn:
     life_cpu_s: float
     """Of the client from its start until all rows were there."""
     peak_rss_mb: int
-    batches: list[int]
-    """Rows of each insert."""
+    rows_per_part: int
+    """Of the parts that the inserts made, before merges; the sink's inserts are one part each."""
     parts: int
-    """Parts that the inserts made, before merges."""
     load: float
     wrong: list[str]
     """What is not as it must be in the table; empty: nothing."""
@@ -95,14 +94,14 @@ def take_turn(settings: Settings, way: Way, known: Known, pids: Mapping[str, int
             ):
                 await_rows(clickhouse, known.rows, process)
             found = _found(clickhouse, known, way.has_coordinates)
-            batches = clickhouse.query(
+            blocks = clickhouse.query(
                 f"SELECT toUnixTimestamp64Milli(inserted_at) / 1000 AS at, count() FROM {settings.clickhouse_database}"
                 ".scores GROUP BY at ORDER BY at"
             )
             parts = parts_made(clickhouse, "scores")
         finally:
             drop(clickhouse)
-    (start, first), (end, _) = batches[0], batches[-1]
+    (start, first), (end, _) = blocks[0], blocks[-1]
     return Turn(
         way=way.name,
         rows=found.rows - first,
@@ -112,7 +111,7 @@ def take_turn(settings: Settings, way: Way, known: Known, pids: Mapping[str, int
         kafka_cpu_s=meter.cpu_s("kafka", start, end),
         life_cpu_s=meter.cpu_s("client"),
         peak_rss_mb=meter.peak_mb("client"),
-        batches=[rows for _, rows in batches],
+        rows_per_part=round(known.rows / parts),
         parts=parts,
         load=round(os.getloadavg()[0], 2),
         wrong=mismatches(known, found),
