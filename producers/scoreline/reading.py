@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple, force_setattr
-from pydantic import JsonValue
 
 from scoreline.events import RFC_3339, SCHEMA_VERSION, DataType, ScoreEvent, Source, Status
 from scoreline.metadata import keys_of, wrong_metadata
@@ -28,7 +27,7 @@ _TAB, _LINE_FEED, _CARRIAGE_RETURN, _BACKSLASH, _DELETE = b"\t\n\r\\\x7f"
 _Short = Annotated[str, Meta(min_length=1, max_length=200)]
 _Error = Annotated[str, Meta(min_length=1, max_length=10_000)]
 _FILLED_IN: Any = None
-"""Stands in a field until `_complete` puts its default there: so the fields that a text has can be counted."""
+"""Stands in a field until `_complete` puts its default there, so that a text without it is written back without it."""
 
 
 class EventEvaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -60,8 +59,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     author: _Short | None = None
     source: Source = _FILLED_IN
     evaluator: EventEvaluator | None = None
-    timestamp: Any = None
-    """A datetime with zone or None; text only until `_complete` has read it."""
+    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     status: Status = _FILLED_IN
     project: _Short = _FILLED_IN
     service: _Short | None = None
@@ -75,15 +73,11 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return record_key(self.project, self.score_id)
 
 
-_FIELDS = len(Event.__struct_fields__)
-_EVALUATOR_FIELDS = len(EventEvaluator.__struct_fields__)
 _DEFAULT_PROJECT: str = ScoreEvent.model_fields["project"].default
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
-_decode_written = msgspec.json.Decoder(
-    msgspec.defstruct("_Written", [(name, Any, msgspec.UNSET) for name in Event.__struct_fields__])
-).decode
+_decode_written = msgspec.json.Decoder(dict[str, Any]).decode
 _rfc_3339 = re.compile(RFC_3339).fullmatch
 _project = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}").fullmatch
 
@@ -99,14 +93,14 @@ def event_of(score: ScoreEvent) -> Event:
 def read_plain(value: bytes) -> Event | None:
     """The event that `ScoreEvent` would read from `value`; None where only `ScoreEvent` can tell.
 
-    A text that is written back as it was read holds nothing that was not read. Our clients' texts are such; the texts
+    A text that is written back as it was read holds nothing that was not read. Our clients' texts are such. The texts
     of others, with their fields in another order or space between them, are proven by counting keys.
     """
     if len(value) > RECORD_BYTES_MAX:
         return None
     try:
         event = _decode(value)
-        if _encode(event) != value and not (_hides_no_colon(value) and _has_no_key_twice(value, event)):
+        if _encode(event) != value and not _is_proven(value, event):
             return None
         plain = _BACKSLASH not in value and value.isascii() and _DELETE not in value
         if not plain and (b"\\u0000" in value or not _is_printable(event)):
@@ -116,34 +110,24 @@ def read_plain(value: bytes) -> Event | None:
         return None
 
 
-def _hides_no_colon(text: bytes) -> bool:
-    """Whether no white space can stand between a key and its colon."""
-    return _LINE_FEED not in text and _TAB not in text and _CARRIAGE_RETURN not in text and text.find(b" :") < 0
+def _is_proven(text: bytes, event: Event) -> bool:
+    """Whether no key stands twice, and the timestamp is in the form of the contract; it is then read anew.
 
-
-def _has_no_key_twice(text: bytes, event: Event) -> bool:
-    """A text that hides no colon has `":` at least as often as keys are written in it; if as often as there are
-    different keys, none is written twice."""
-    written = text.count(b'":')
-    return written == _keys(event) or written == _keys_and_nulls(text)
-
-
-def _keys(event: Event) -> int:
-    """How many keys its text has, if none of its fields is null there."""
-    count = _FIELDS - astuple(event).count(None)
-    if event.evaluator is not None:
-        count += _EVALUATOR_FIELDS - astuple(event.evaluator).count(None)
-    return count + keys_of(event.metadata) if event.metadata else count
-
-
-def _keys_and_nulls(text: bytes) -> int:
-    """How many different keys a text has that was read as an event before."""
-    fields = astuple(_decode_written(text))
-    return (
-        _FIELDS
-        - fields.count(msgspec.UNSET)
-        + sum(keys_of(cast("dict[str, JsonValue]", field)) for field in fields if type(field) is dict)
-    )
+    Where no white space can stand between a key and its colon, `":` stands in a text at least as often as keys are
+    written in it; if as often as there are different keys, none is written twice.
+    """
+    if _LINE_FEED in text or _TAB in text or _CARRIAGE_RETURN in text or text.find(b" :") >= 0:
+        return False
+    fields = _decode_written(text)
+    if text.count(b'":') != keys_of(fields):
+        return False
+    timestamp = fields.get("timestamp")
+    if timestamp is not None:
+        if _rfc_3339(timestamp) is None:
+            return False
+        # what is finer than a microsecond is cut, by msgspec it is rounded
+        force_setattr(event, "timestamp", datetime.fromisoformat(timestamp))
+    return True
 
 
 def _is_printable(event: Event) -> bool:
@@ -167,22 +151,10 @@ def _is_printable(event: Event) -> bool:
 
 
 def _complete(event: Event) -> bool:
-    """Read the timestamp and put the defaults in; False where a value or a time is not plain."""
+    """Put the defaults in; False where the value, the project or the metadata is not plain."""
     value = event.value
     if type(value) is float and not -EXACT_INTEGER_MAX < value < EXACT_INTEGER_MAX:
         return False
-    timestamp = event.timestamp
-    if timestamp is not None:
-        if type(timestamp) is not str:
-            return False
-        # 1 to 6 digits of a second: what `fromisoformat` takes for more, it does not look at
-        common = timestamp[4:20:3] == "--T::." and timestamp[-1] == "Z" and 22 <= len(timestamp) <= 27
-        if not common and _rfc_3339(timestamp) is None:
-            return False
-        try:
-            force_setattr(event, "timestamp", datetime.fromisoformat(timestamp))
-        except ValueError:
-            return False
     if event.project is _FILLED_IN:
         force_setattr(event, "project", _DEFAULT_PROJECT)
     elif not _is_project(event.project):

@@ -232,7 +232,8 @@ class Partition:
         return self._closed
 
     async def _handle(self, records: Sequence[RawRecord]) -> None:
-        records = [record for record in records if record.offset >= self._next]
+        if records[0].offset < self._next:
+            records = [record for record in records if record.offset >= self._next]
         if not records or not self.is_open or (records[0].offset > self._next and not await self._gap_is_real(records)):
             return
         context, state, transactions = self._context, self._state, self._transactions

@@ -62,7 +62,8 @@ class Transactions:
                 transactional_id=f"{group}.{topics.raw.name}.{partition}",
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
                 compression_type="lz4",
-                linger_ms=1,
+                # for whole batches on the wire: a commit sends what is left at once
+                linger_ms=100,
                 batch_size=1_000_000,
                 message_max_bytes=REJECTED_BYTES_MAX,
                 queue_buffering_max_messages=2 * settings.batch_events_max + 1000,

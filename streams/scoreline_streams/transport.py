@@ -90,15 +90,18 @@ class BatchConsumer(driver.Consumer):
 
 def split(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
     """`records` in order, in parts of at most `BATCH_BYTES_MAX`, or of one record that is larger."""
+    lengths = [len(record.value or b"") for record in records]
+    if sum(lengths) <= BATCH_BYTES_MAX:
+        if records:
+            yield records
+        return
     start = size = 0
-    for index, record in enumerate(records):
-        length = len(record.value or b"")
+    for index, length in enumerate(lengths):
         if size + length > BATCH_BYTES_MAX and index > start:
             yield records[start:index]
             start, size = index, 0
         size += length
-    if records:
-        yield records[start:]
+    yield records[start:]
 
 
 class BatchTransport(driver.Transport):
