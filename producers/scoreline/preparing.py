@@ -15,7 +15,7 @@ from scoreline.events import Source
 from scoreline.reading import Event
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import record_key
-from scoreline.validation import check
+from scoreline.validation import check, read_exactly
 
 JSON_TYPES = (float, str, int, type(None), list, dict)
 """What a value may be before it is judged: another type (a Decimal, a date) would be written as text, a category."""
@@ -48,6 +48,6 @@ def warm_up() -> None:
     """Make pydantic do what it does at the first score of a process, and at the first value of every type: a fork
     beside another thread must not meet that half done, for the child would wait for it for ever."""
     first = {"score_id": "0", "name": "0", "value": 0, "trace_id": "0", "timestamp": datetime(2001, 1, 1, tzinfo=UTC)}
-    prepare(first, 0x7FFF_FFFF_0000)
+    read_exactly(prepare(first, 0x7FFF_FFFF_0000)[1])
     with suppress(InvalidScore):
         prepare(first | {"metadata": {"a": {0: [None, True, 0.5, "", Source.EVAL, UUID(int=0)]}, "b": object()}}, 0)

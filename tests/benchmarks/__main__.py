@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks.harness import say, write_report
 
-BENCHMARKS = ("client", "gateway", "exactly_once", "restore", "replay", "latency", "growth", "sink", "race")
+BENCHMARKS = ("stages", "client", "gateway", "exactly_once", "restore", "replay", "latency", "growth", "sink", "race")
 REPORT = Path("build/bench.json")
 
 

@@ -48,6 +48,8 @@ class Report:
     """From the first call to the last acknowledgement."""
     cpu_us: float
     """A call, delivery included."""
+    blocks_grown: int
+    """Blocks of memory that Python holds more after all calls were delivered than before them."""
 
 
 def import_ms() -> list[float]:
@@ -87,14 +89,18 @@ def run(calls: int, data_dir: Path) -> Report:
             emit(client, WARM_UP)
             client.flush()
             gc.collect()
+            blocks = sys.getallocatedblocks()
             cpu, at = time.process_time(), time.perf_counter()
             times = emit(client, calls)
             left = client.flush(120)
             cpu_s, seconds = time.process_time() - cpu, time.perf_counter() - at
+            cuts = quantiles(times, n=100)
+            times.clear()
+            gc.collect()
+            blocks_grown = sys.getallocatedblocks() - blocks
         written = log_end(settings, declare_topics(settings).raw.name, settings.partitions)
     if left or written != WARM_UP + calls:
         raise RuntimeError(f"{left} scores unsent, {written} of {WARM_UP + calls} in the topic")
-    cuts = quantiles(times, n=100)
     return Report(
         machine(),
         round(min(imports), 1),
@@ -104,6 +110,7 @@ def run(calls: int, data_dir: Path) -> Report:
         round(cuts[98] * 1e6, 2),
         round(calls / seconds),
         round(cpu_s / calls * 1e6, 2),
+        blocks_grown,
     )
 
 
@@ -118,6 +125,7 @@ def show(report: Report) -> str:
             ("  p99", f"{report.call_us_p99}", ""),
             ("CPU a call with delivery, us", f"{report.cpu_us}", "<= 20"),
             ("calls/s until all is acknowledged", f"{report.calls_per_s:,.0f}", ">= 100,000"),
+            (f"blocks of memory more after {report.calls:,} calls", f"{report.blocks_grown:,}", "no growth"),
         ]
     )
 
