@@ -119,7 +119,8 @@ def _is_proven(text: bytes, event: Event) -> bool:
     if _LINE_FEED in text or _TAB in text or _CARRIAGE_RETURN in text or text.find(b" :") >= 0:
         return False
     fields = _decode_written(text)
-    if text.count(b'":') != keys_of(fields):
+    keys = len(fields) + keys_of(fields.get("metadata") or {}) + keys_of(fields.get("evaluator") or {})
+    if text.count(b'":') != keys:
         return False
     timestamp = fields.get("timestamp")
     if timestamp is not None:

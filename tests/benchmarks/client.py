@@ -65,12 +65,13 @@ def emit(client: Client, calls: int) -> list[float]:
     """Seconds of each call."""
     clock, create, times = time.perf_counter, client.create_score, list[float]()
     for number in range(calls):
+        value, trace_id, observation_id = number % 1000 / 1000, f"{number:032x}", f"{number:016x}"
         at = clock()
         create(
             name="accuracy",
-            value=number % 1000 / 1000,
-            trace_id=f"{number:032x}",
-            observation_id=f"{number:016x}",
+            value=value,
+            trace_id=trace_id,
+            observation_id=observation_id,
             comment="close to the reference answer",
             metadata={"model": "judge-large"},
         )
