@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     """Folder of the worker's RocksDB state; safe to delete, then rebuilt from the changelog."""
     state_horizon_days: HorizonDays = 30
     """How long an id is remembered at least, in days, or `forever`."""
-    batch_events_max: int = Field(4_000, ge=1, le=100_000)
+    batch_events_max: int = Field(8_000, ge=1, le=100_000)
     """Raw records of one partition that the worker takes into one transaction."""
     reject_run_max: int = Field(10_000, ge=0)
     """Rejections in a row that stop a partition: a flood is a broken sender, not bad luck; 0 turns it off."""
