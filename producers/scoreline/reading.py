@@ -1,4 +1,4 @@
-"""The text of raw records as events in memory: quickly where the text is plain, else as `ScoreEvent` reads it.
+"""The text of a raw record as an event in memory, quickly, where that is sure to be what `ScoreEvent` reads.
 
 msgspec reads a record in a tenth of pydantic's time and is as strict, but says nothing of a key that stands twice,
 knows no character classes, and gives no reason that a person could use. So it reads what can be proven to be what
@@ -74,7 +74,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 _DEFAULT_PROJECT: str = ScoreEvent.model_fields["project"].default
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
 _decode_written = msgspec.json.Decoder(dict[str, Any]).decode
