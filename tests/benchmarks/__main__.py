@@ -27,7 +27,7 @@ BENCHMARKS = {
     "restore": "--ids 400000",
     "replay": "--letters 10000",
     "latency": "--seconds 5 --idle-seconds 5",
-    "growth": "--events 60000 --rounds 1 --ids 100000 --seconds 3",
+    "growth": "--events 200000 --rounds 1 --ids 100000 --seconds 3",
     "sink": "--rows 200000 --rounds 1 --parts-seconds 5",
     "race": "--events 200000 --rounds 1 --seconds 10",
 }

@@ -92,7 +92,9 @@ def drain(settings: Settings, count: int, folder: Path, way: str = "transactions
 
 def window(runs: list[list[Sample]]) -> tuple[list[Sample], list[Sample]]:
     """The samples of each run when all had begun, and when the first was done."""
-    start, end = max(run[0].at for run in runs), min(run[-1].at for run in runs)
+    together = all(runs)
+    start = max(run[0].at for run in runs) if together else 0.0
+    end = min(run[-1].at for run in runs) if together else 0.0
     if end <= start:
         raise RuntimeError("the workers were never at work at the same time: give them more events")
     return [_at(run, start) for run in runs], [_at(run, end) for run in runs]

@@ -20,10 +20,11 @@ def test_workers_are_measured_while_all_are_at_work() -> None:
     assert drained.cpu_s == pytest.approx(1.0 + 0.25)
 
 
-def test_workers_that_took_turns_are_no_measurement() -> None:
-    """Two that were never at work together say nothing of two."""
+@pytest.mark.parametrize("late", [LATE[1:], []], ids=["took turns", "came too late"])
+def test_workers_that_were_never_at_work_together_are_no_measurement(late: list[Sample]) -> None:
+    """They say nothing of two."""
     with pytest.raises(RuntimeError, match="more events"):
-        window([EARLY[:2], LATE[1:]])
+        window([EARLY[:2], late])
 
 
 def test_mixed_numbers_are_all_there_in_turn() -> None:
