@@ -29,8 +29,6 @@ def judge(event: Event, config: ScoreConfig | None) -> Judged | Rejection:
         if event.value is None:
             return Judged(event.data_type, None, None, None, None)
         data_type = event.data_type or infer_data_type(event.value)
-        if data_type is DataType.NUMERIC and type(event.value) is float:
-            return Judged(data_type, event.value, None, None, None)
         value = canonical_value(event.value, data_type)
         return value if isinstance(value, Rejection) else Judged(data_type, value.number, value.label, None, None)
     if config is None:
@@ -56,7 +54,7 @@ def _against(event: Event, config: ScoreConfig) -> Judged | Rejection:
     value = canonical_value(event.value, config.data_type)
     if isinstance(value, Rejection):
         return value
-    number, label = value
+    number, label = value.number, value.label
     if config.data_type is DataType.CATEGORICAL and config.categories is not None:
         if label not in config.categories:
             return Rejection(

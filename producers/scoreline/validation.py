@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scoreline.events import DataType, ScoreEvent, Status
+from scoreline.events import ScoreEvent, Status
 from scoreline.metadata import wrong_metadata
 from scoreline.reading import Event, event_of, read_plain
 from scoreline.rejections import Reason, Rejection, found, rejection_of
@@ -59,8 +59,6 @@ def check(value: bytes, key: bytes, received_ms: int) -> Event | Rejection:
     """`validate`, and the value against its data type where no config decides: all that an emitter can know."""
     event = validate(value, key, received_ms)
     if isinstance(event, Rejection) or event.value is None or (event.config_id is not None and event.data_type is None):
-        return event
-    if type(event.value) is float and (event.data_type is None or event.data_type is DataType.NUMERIC):
         return event
     canonical = canonical_value(event.value, event.data_type or infer_data_type(event.value))
     return canonical if isinstance(canonical, Rejection) else event

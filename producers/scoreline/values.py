@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from scoreline.events import DataType
 from scoreline.rejections import Reason, Rejection, found
@@ -16,7 +17,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A value as analytics sees it."""
 
     number: float | None

@@ -22,13 +22,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-
-from scoreline.kafka import client_options, ensure_topics
-from scoreline.topics import declare_topics
+from scoreline.kafka import ensure_topics
 from tests.benchmarks.draining import Drained, drain, events, preload
-from tests.benchmarks.harness import broker, machine, say, table, write_report
-from tests.support import DEADLINE_S
+from tests.benchmarks.harness import broker, delete_topics, machine, say, table, write_report
 
 REPORT = Path("build/exactly_once.json")
 DATA_DIR = Path("build/bench-exactly-once")
@@ -87,7 +83,6 @@ def run(count: int, rounds: int, data_dir: Path) -> Report:
     """All turns, on a broker of their own, which is stopped at the end."""
     report = Report(machine(), count, 0)
     with broker(data_dir, PARTITIONS) as bare:
-        admin = AdminClient(client_options(bare))
         for number in range(rounds + 1):
             for way in WAYS if number % 2 else reversed(WAYS):
                 own = {"topic_prefix": f"{way}-{number}.", "state_dir": data_dir / "state"}
@@ -100,8 +95,7 @@ def run(count: int, rounds: int, data_dir: Path) -> Report:
                 report.turns.append(turn)
                 what = f"round {number}" if number else "warming up"
                 say(f"{what}, {way}: {turn.events_per_s:,.0f} events/s, {turn.events_per_cpu_s:,.0f} by CPU")
-                for future in admin.delete_topics([topic.name for topic in declare_topics(settings).all()]).values():
-                    future.result(DEADLINE_S)
+                delete_topics(settings)
     return report
 
 

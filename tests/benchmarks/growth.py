@@ -29,9 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-
-from scoreline.kafka import client_options, ensure_topics, topic_id
+from scoreline.kafka import ensure_topics, topic_id
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_topics, record_key
 from scoreline_local.recipe import PARTS
@@ -39,10 +37,9 @@ from scoreline_local.settings import LocalSettings
 from scoreline_streams.deduplicate import pack_seen
 from scoreline_streams.state import State
 from tests.benchmarks.draining import Drained, drain, events, preload
-from tests.benchmarks.harness import broker, local_stack, machine, say, table, write_report
+from tests.benchmarks.harness import broker, delete_topics, local_stack, machine, say, table, write_report
 from tests.benchmarks.latency import Latency, measure
 from tests.benchmarks.plots import Panel, Series, growth
-from tests.support import DEADLINE_S
 
 REPORT = Path("build/growth.json")
 DATA_DIR = Path("build/bench-growth")
@@ -84,7 +81,6 @@ class World:
         update = {"topic_prefix": f"{name}.", "state_dir": data_dir / "state" / name, **own}
         self.settings = bare.model_copy(update=update)
         self._folder = data_dir
-        self._admin = AdminClient(client_options(self.settings))
         ensure_topics(self.settings)
 
     def turn(self, records: Iterable[tuple[bytes, bytes]], count: int, workers: int = 1) -> Drained:
@@ -105,8 +101,7 @@ class World:
 
     def end(self) -> None:
         """Delete topics and state."""
-        for future in self._admin.delete_topics([t.name for t in declare_topics(self.settings).all()]).values():
-            future.result(DEADLINE_S)
+        delete_topics(self.settings)
         shutil.rmtree(self.settings.state_dir, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a broker of their own, what the machine was like, tables, and the file of results."""
+"""What the benchmarks share: a broker and what is in it, what the machine was like, tables, the file of results."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from scoreline.kafka import client_options
 from scoreline.settings import Settings, load_settings
+from scoreline.topics import declare_topics
 from scoreline_local import stack
 from scoreline_local.settings import LocalSettings
+from tests.support import DEADLINE_S
 
 JVM = "-Xms1g -Xmx1g -XX:+UseG1GC"
 """A broker as in production; the local stack's default is tuned for a quick start."""
+RECORDS_MAX = 10_000
+"""Records of one list of `consume`."""
+
+
+class NotAvailable(Exception):
+    """What a benchmark compares us with and this machine cannot run, and why."""
 
 
 def say(text: str) -> None:
@@ -77,3 +90,50 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")
     say(f"written to {path}")
+
+
+def delete_topics(settings: Settings) -> None:
+    """Delete all topics of these settings."""
+    names = [topic.name for topic in declare_topics(settings).all()]
+    for future in AdminClient(client_options(settings)).delete_topics(names).values():
+        future.result(DEADLINE_S)
+
+
+def consume(settings: Settings, topic: str, starts: Mapping[int, int] | None = None) -> Any:
+    """Lists of the committed records of a topic up to its present end, from the offsets `starts` or its beginning.
+
+    Raises KafkaException, and RuntimeError when nothing comes for `DEADLINE_S`.
+    """
+    consumer = Consumer(
+        client_options(
+            settings,
+            group_id="benchmark.reader",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 << 20,
+        )
+    )
+    places = starts or dict.fromkeys(range(settings.partitions), 0)
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
+        open_partitions = set(places)
+        heard = time.monotonic()
+        while open_partitions:
+            found = consumer.consume(RECORDS_MAX, 0.5)
+            messages = [message for message in found if message.error() is None]
+            for message in found:
+                error = message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if error is not None:
+                    open_partitions.discard(message.partition())
+            if found:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > DEADLINE_S:
+                raise RuntimeError(f"{topic} could not be read to its end")
+            if messages:
+                yield messages
+    finally:
+        consumer.close()

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import clickhouse_connect
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from scoreline.kafka import CALL_TIMEOUT_S, client_options
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
+from tests.benchmarks.harness import consume
 from tests.support import DEADLINE_S
 
 POLL_S = 0.02
@@ -145,19 +146,8 @@ def enriched_at(settings: Settings, count: int, starts: dict[int, int]) -> Array
 
     Reads `scores.enriched` from `starts`, where it ended before the run, to its end.
     """
-    options = {"enable_partition_eof": True, "isolation_level": "read_committed", "enable_auto_commit": False}
-    consumer = Consumer(client_options(settings, group_id="bench", **options))
-    topic = declare_topics(settings).enriched.name
-    consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in starts.items()])
-    times, unread, deadline = np.full(count, np.nan), set(starts), time.monotonic() + DEADLINE_S
-    try:
-        while unread and time.monotonic() < deadline:
-            for message in consumer.consume(10_000, 0.2):
-                error = message.error()
-                if error is None:
-                    times[int((message.key() or b"")[-9:])] = message.timestamp()[1] / 1e3
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition() or 0)
-    finally:
-        consumer.close()
+    times = np.full(count, np.nan)
+    for messages in consume(settings, declare_topics(settings).enriched.name, starts):
+        for message in messages:
+            times[int((message.key() or b"")[-9:])] = message.timestamp()[1] / 1e3
     return times

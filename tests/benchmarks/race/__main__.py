@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from scoreline.kafka import ensure_topics
-from tests.benchmarks.harness import broker, machine, say, write_report
-from tests.benchmarks.race.engines import DEFAULT, ENGINES, Engine, NotAvailable, provide
+from tests.benchmarks.harness import NotAvailable, broker, machine, say, write_report
+from tests.benchmarks.race.engines import DEFAULT, ENGINES, Engine, provide
 from tests.benchmarks.race.load import IDS, Ids, preload, read_back
 from tests.benchmarks.race.report import Row, as_json, rows, show, tell
 from tests.benchmarks.race.turn import Result, take_turn

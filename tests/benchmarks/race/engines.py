@@ -21,7 +21,7 @@ from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 from scoreline_local.jars import JarSet, ensure_jars
 from scoreline_local.java import find_java
-from tests.benchmarks.harness import say
+from tests.benchmarks.harness import NotAvailable, say
 from tests.support import environment
 
 PEERS = Path(__file__).parent / "peers"
@@ -29,10 +29,6 @@ KAFKA_STREAMS = JarSet("kafka-streams-4.3.0", "Kafka Streams 4.3.0", 78, "tests.
 JVM = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
 INSTALL_S_MAX = 600.0
 OURS = "ours"
-
-
-class NotAvailable(Exception):
-    """A peer that this machine cannot run, and why."""
 
 
 @dataclass(frozen=True)

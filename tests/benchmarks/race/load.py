@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from scoreline.kafka import client_options
 from scoreline.settings import Settings
 from scoreline.topics import DAY_MS, declare_topics, record_key
-from tests.benchmarks.harness import say
+from tests.benchmarks.harness import consume, say
 from tests.support import DEADLINE_S
 
 REPEAT_EVERY = 20
@@ -234,42 +234,6 @@ def read_back(settings: Settings, records: int, ids: Ids) -> Log:
     if not log.records == records or not log.distinct == union == wanted:
         raise RuntimeError(f"{log.records} of {records} records, {union} of {wanted} ids, {log.distinct} by partition")
     return log
-
-
-def consume(settings: Settings, topic: str, wait_s: float = DEADLINE_S) -> Any:
-    """Lists of the committed records of a topic up to its present end. Raises KafkaException, RuntimeError."""
-    consumer = Consumer(
-        client_options(
-            settings,
-            group_id="race.reader",
-            enable_auto_commit=False,
-            enable_partition_eof=True,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=4 << 20,
-        )
-    )
-    try:
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(settings.partitions)])
-        open_partitions = set(range(settings.partitions))
-        heard = time.monotonic()
-        while open_partitions:
-            found = consumer.consume(BATCH, 0.5)
-            messages = [message for message in found if message.error() is None]
-            for message in found:
-                error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                if error is not None:
-                    open_partitions.discard(message.partition())
-            if found:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > wait_s:
-                raise RuntimeError(f"{topic} could not be read to its end")
-            if messages:
-                yield messages
-    finally:
-        consumer.close()
 
 
 def _progress(what: str, of: int) -> Callable[[int], None]:

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from tests.benchmarks.sampling import Sampler
+
 SAMPLE_S = 0.2
 
 
-class Watch:
-    """Samples a process and all that it started, in a thread of its own, for as long as the context lasts."""
+class Watch(Sampler):
+    """Samples a process and all that it started."""
 
     def __init__(self, pid: int) -> None:
+        super().__init__(SAMPLE_S)
         self._root = psutil.Process(pid)
         self._cpu_s: dict[tuple[int, float], float] = {}
         self._times: list[float] = []
         self._totals: list[float] = []
         self.peak_rss_bytes = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="race-watch")
-
-    def __enter__(self) -> Self:
-        self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def cpu_s_between(self, start: float, end: float) -> float:
         """User and system time between two Unix times."""
         at_start, at_end = np.interp((start, end), self._times, self._totals)
         return float(at_end - at_start)
-
-    def _run(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
-            self._sample()
 
     def _sample(self) -> None:
         rss = 0

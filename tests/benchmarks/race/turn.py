@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from scoreline.kafka import client_options, ensure_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
-from tests.benchmarks.harness import machine
+from tests.benchmarks.harness import consume, machine
 from tests.benchmarks.race.check import Findings, Output, inspect
 from tests.benchmarks.race.engines import OURS, Engine, Start, Turn
-from tests.benchmarks.race.load import Log, consume
+from tests.benchmarks.race.load import Log
 from tests.benchmarks.race.measure import Speed, Watch, speeds
 from tests.support import DEADLINE_S, eventually
 

@@ -32,7 +32,7 @@ from typing import Any
 from scoreline.kafka import ensure_topics
 from scoreline.settings import Settings, load_settings
 from scoreline_local import stack
-from tests.benchmarks.harness import local_stack, machine, say, table, write_report
+from tests.benchmarks.harness import NotAvailable, local_stack, machine, say, table, write_report
 from tests.benchmarks.sink import connect
 from tests.benchmarks.sink.bodies import prepare
 from tests.benchmarks.sink.parts import Rate, bound_per_minute, measure
@@ -92,7 +92,7 @@ def ways(settings: Settings, bodies: Path, connector: Path, report: Report) -> l
     found = [Way("ceiling", lambda *_: post, True), Way("sink", lambda *_: SINK, True)]
     try:
         jar = connect.connector_jar(connector)
-    except connect.NotAvailable as error:
+    except NotAvailable as error:
         report.not_available["connect"] = str(error)
         say(f"connect is left out: {error}")
     else:

@@ -18,17 +18,13 @@ from scoreline_local.datadir import write_private
 from scoreline_local.jars import JarSet, ensure_jars
 from scoreline_local.java import find_java
 from scoreline_local.ports import HOST, pick_free
-from tests.benchmarks.harness import say
+from tests.benchmarks.harness import NotAvailable, say
 
 KAFKA_CONNECT = JarSet("kafka-connect-4.3.0", "Kafka Connect 4.3.0", 33, "tests.benchmarks.sink")
 JVM = ("-Xms1g", "-Xmx2g", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 FETCH_BYTES = 50 * 1024 * 1024
 PARTITION_FETCH_BYTES = 10 * 1024 * 1024
 FLUSH_MS = 1000
-
-
-class NotAvailable(Exception):
-    """This machine cannot run it, and why."""
 
 
 def connector_jar(folder: Path) -> Path:

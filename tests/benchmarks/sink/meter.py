@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from bisect import bisect_left
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
+import numpy as np
 import psutil
+
+from tests.benchmarks.sampling import Sampler
 
 SAMPLE_S = 0.05
 
 
-class Meter:
-    """Samples processes by name for as long as the context lasts."""
+class Meter(Sampler):
+    """Samples processes by name."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
+        super().__init__(SAMPLE_S)
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._times: list[float] = []
         self._cpu_s: dict[str, list[float]] = {name: [] for name in pids}
         self._peak_bytes = dict.fromkeys(pids, 0)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="meter")
-
-    def __enter__(self) -> Self:
-        self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def cpu_s(self, name: str, start: float = 0.0, end: float = float("inf")) -> float:
         """User and system time of a process between two Unix times."""
@@ -45,16 +32,7 @@ class Meter:
         return round(self._peak_bytes[name] / 1e6)
 
     def _at(self, name: str, moment: float) -> float:
-        values, after = self._cpu_s[name], bisect_left(self._times, moment)
-        if after == 0 or after == len(self._times):
-            return values[min(after, len(values) - 1)]
-        before = after - 1
-        share = (moment - self._times[before]) / (self._times[after] - self._times[before])
-        return values[before] + share * (values[after] - values[before])
-
-    def _run(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
-            self._sample()
+        return float(np.interp(moment, self._times, self._cpu_s[name]))
 
     def _sample(self) -> None:
         try:
