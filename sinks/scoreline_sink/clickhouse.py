@@ -90,7 +90,7 @@ def server_of(settings: Settings) -> str:
 
 
 class ClickHouse:
-    """One connection. Not for two inserts at the same time."""
+    """A server and a user. Any thread may use it, no two for inserts of one token."""
 
     def __init__(self, settings: Settings) -> None:
         """Connect. Raises ClickHouseUnavailable, or SettingsError when the user is not let in."""

@@ -1,4 +1,4 @@
-"""Work that runs beside the reading: one at a time, in a thread of its own."""
+"""Work that runs beside the reading, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from scoreline_sink.letters import Letter
+from scoreline_sink.plan import Plan
 
 T = TypeVar("T")
 
@@ -56,9 +57,9 @@ def begin(call: Callable[[threading.Event], T]) -> Work[T]:
 class Flight:
     """The insert of a plan, or the recovery of plans, and what to commit once it has landed."""
 
+    plan: Plan | None
+    """What is inserted; None: a recovery."""
     ends: Mapping[int, int]
-    """Partition → the offset behind what the plan holds."""
-    records: int
-    """Records that it settles for the first time; 0 for a recovery."""
+    """Partition → the offset behind what it settles."""
     work: Work[tuple[Letter, ...]]
     """Its outcome is the dead letters of what was refused."""

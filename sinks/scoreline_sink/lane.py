@@ -1,9 +1,10 @@
-"""One topic into one table: reads, plans and commits in one thread, inserts in another.
+"""One topic into one table: reads, plans and commits in one thread, inserts in others.
 
-A batch goes through four steps. Its plan is committed with the offsets of its first records (1). It is inserted (2)
-while the next one is read. One commit then ends it, with the offsets behind its last records, and announces the next
-(3, 1). A crash before 1 leaves nothing; after 1, whoever gets a partition finds the plan in the commit metadata, reads
-the records again and settles them (`recovery`); after 3 it is the next plan's turn.
+A batch goes through three steps. Its plan is committed with the offsets of its first records (1). It is inserted (2)
+beside the batch before it, while the next one is read. A commit ends it, with the offsets behind its last records, and
+announces the next (3, 1). Plans end in the order they were announced, so what a partition carries is always the open
+plans that name it. A crash before 1 leaves nothing; after 1, whoever gets a partition finds the plans in the commit
+metadata, reads their records again and settles them (`recovery`); after 3 nothing is left of it.
 
 What ClickHouse refuses becomes a dead letter. The commit that ends such a plan is a Kafka transaction with the letters
 in it (`ending`).
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from threading import Event
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -26,7 +28,7 @@ from scoreline_sink.ending import TransactionInDoubt, end_with_letters
 from scoreline_sink.flight import Flight, Work, begin
 from scoreline_sink.letters import Letter, write_letters
 from scoreline_sink.patience import Patience
-from scoreline_sink.plan import Sealed, encode
+from scoreline_sink.plan import OPEN_PLANS_MAX, Plan, Sealed, encode_all
 from scoreline_sink.progress import Progress
 from scoreline_sink.recovery import read_handover, recover
 from scoreline_sink.route import Route
@@ -59,7 +61,8 @@ class Lane:
         self._route, self._settings, self._stopped = route, settings, stopped
         self._consumer = Consumer({**member_options(settings, route.group), "error_cb": self._on_error, "log_level": 2})
         self._buffer = Buffer(settings.insert_rows_max, settings.insert_linger_s)
-        self._flight: Flight | None = None
+        self._flights: list[Flight] = []
+        """Open plans in the order they were announced, or one recovery."""
         self._done: dict[int, int] = {}
         """Owned partition → committed offset."""
         self._read_to: dict[int, int] = {}
@@ -100,7 +103,7 @@ class Lane:
 
     def _read(self) -> None:
         room = self._buffer.room
-        if room == 0 and not self._paused and self._flight is not None and self._flight.work.landed(PAUSE_AFTER_S):
+        if room == 0 and not self._paused and self._flights and self._flights[0].work.landed(PAUSE_AFTER_S):
             return
         if (room == 0) is not self._paused:
             (self._consumer.pause if room == 0 else self._consumer.resume)(self._consumer.assignment())
@@ -115,28 +118,31 @@ class Lane:
                 self._buffer.add(partition, offset, row, message.value() or b"", now)
 
     def _wait_s(self, now: float) -> float:
-        if self._flight is not None and not self._flight.work.over:
+        if not all(flight.work.over for flight in self._flights):
             return FLIGHT_WAIT_S
         return min(IDLE_WAIT_S, self._buffer.wait_s(now))
 
     def _advance(self) -> None:
         """The next step of the protocol, if it is time for one. Nothing changes when the commit fails."""
-        flight, now = self._flight, time.monotonic()
-        if flight is not None and not flight.work.landed(0):
-            return
-        due = self._buffer.due(now)
+        now, landed = time.monotonic(), self._landed(0)
+        flying = self._flights[len(landed) :]
+        due = self._buffer.due(now) if _leaves_room(flying) else None
         if due is not None:
-            self._commit(flight, due)
-            self._flight = Flight(
-                due.plan.ends, due.plan.rows, self._work(lambda cancelled: self._store(due, cancelled))
-            )
+            self._commit(landed, due)
+            work = self._work(lambda cancelled: self._store(due, cancelled))
+            self._flights = [*flying, Flight(due.plan, due.plan.ends, work)]
             self._buffer.pop()
-        elif flight is not None and not self._buffer.rows:
-            self._commit(flight, None)
-            self._flight = None
-        elif flight is None and now >= self._idle_commit_at:
+        elif landed and not self._buffer.rows:
+            self._commit(landed, None)
+            self._flights = flying
+        elif not self._flights and now >= self._idle_commit_at:
             self._commit_ends()
             self._idle_commit_at = now + IDLE_COMMIT_S
+
+    def _landed(self, within_s: float) -> list[Flight]:
+        """The flights that may be ended: those over within that time and behind no other. Raises what one raised."""
+        end = time.monotonic() + within_s
+        return list(takewhile(lambda flight: flight.work.landed(max(0.0, end - time.monotonic())), self._flights))
 
     def _store(self, planned: Sealed, cancelled: Event) -> Refusals:
         route = self._route
@@ -146,20 +152,22 @@ class Lane:
         """Begin to settle something, and then to write the dead letters of what is refused."""
         return begin(lambda cancelled: write_letters(self._settings, self._route, settle(cancelled), cancelled))
 
-    def _commit(self, landed: Flight | None, planned: Sealed | None) -> None:
-        """End the plan that has landed and announce the next, in one commit."""
+    def _commit(self, landed: Sequence[Flight], planned: Sealed | None) -> None:
+        """End the plans that have landed and announce the next, in one commit."""
+        held = self._buffer.partitions()
         offsets: dict[int, tuple[int, str]] = {}
-        if landed is not None:
-            held = self._buffer.partitions()
-            for partition, end in landed.ends.items():
-                offsets[partition] = (end if partition in held else max(end, self._read_to.get(partition, 0)), "")
+        for partition, end in ((p, end) for flight in landed for p, end in flight.ends.items()):
+            offsets[partition] = (end if partition in held else max(end, self._read_to.get(partition, 0)), "")
+        plans = [flight.plan for flight in self._flights[len(landed) :] if flight.plan is not None]
         if planned is not None:
-            metadata = encode(planned.plan)
-            offsets |= {r.partition: (r.first, metadata) for r in planned.plan.ranges}
-        letters = () if landed is None else landed.work.outcome.result()
+            plans.append(planned.plan)
+            offsets |= {r.partition: (r.first, "") for r in planned.plan.ranges}
+        offsets |= _carrying(plans, offsets)
+        letters = tuple(letter for flight in landed for letter in flight.work.outcome.result())
         self._send(offsets, letters)
-        if landed is not None:
-            self._progress.settled(landed.records, len(letters))
+        if landed:
+            records = sum(flight.plan.rows for flight in landed if flight.plan is not None)
+            self._progress.settled(records, len(letters))
             self.ready.set()
 
     def _commit_ends(self) -> None:
@@ -198,9 +206,8 @@ class Lane:
         self._done = dict(handover.starts)
         consumer.assign([TopicPartition(route.topic, p, offset) for p, offset in handover.starts.items()])
         self._paused = False
-        self._flight = Flight(
-            handover.ends, 0, self._work(lambda cancelled: recover(self._settings, route, handover, cancelled))
-        )
+        work = self._work(lambda cancelled: recover(self._settings, route, handover, cancelled))
+        self._flights = [Flight(None, handover.ends, work)]
 
     def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
         self._let_go()
@@ -211,10 +218,10 @@ class Lane:
 
     def _let_go(self) -> None:
         """Finish and commit what is in flight, drop what is not planned yet."""
-        flight = self._flight
         try:
-            if flight is not None and flight.work.landed(LAND_S) and not self._doubtful:
-                self._commit(flight, None)
+            landed = self._landed(LAND_S)
+            if landed and not self._doubtful:
+                self._commit(landed, None)
         except KafkaUnavailable as error:
             log.warning("%s: stored but not committed, the next owner settles it: %s", self.topic, error)
         finally:
@@ -222,9 +229,9 @@ class Lane:
 
     def _abandon(self) -> None:
         """Forget everything. An insert that still runs is harmless: its plan is committed, its token known."""
-        if self._flight is not None:
-            self._flight.work.cancelled.set()
-        self._flight = None
+        for flight in self._flights:
+            flight.work.cancelled.set()
+        self._flights = []
         self._buffer.clear()
         self._done, self._read_to = {}, {}
         self._doubtful = False
@@ -246,3 +253,20 @@ class Lane:
             _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
             lag += max(0, high - done)
         return lag
+
+
+def _leaves_room(flying: Sequence[Flight]) -> bool:
+    """Whether another plan may be announced: not before a recovery has ended, of which the partitions carry plans."""
+    return len(flying) < OPEN_PLANS_MAX and all(flight.plan is not None for flight in flying)
+
+
+def _carrying(plans: Sequence[Plan], partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
+    """(first open offset, metadata) of those of `partitions` that open plans, in their order, name."""
+    carried: dict[int, list[Plan]] = {partition: [] for partition in partitions}
+    firsts: dict[int, int] = {}
+    for plan in plans:
+        for r in plan.ranges:
+            if r.partition in carried:
+                carried[r.partition].append(plan)
+                firsts.setdefault(r.partition, r.first)
+    return {partition: (first, encode_all(carried[partition])) for partition, first in firsts.items()}

@@ -1,7 +1,8 @@
 """The plan of one insert: which offsets it covers. Written into Kafka's commit metadata before the insert is sent.
 
 Every partition of a batch carries the whole plan, so that whoever owns one of them after a crash can replay all of it.
-Text form: `1;<crc>;<partition>.<first>.<span>.<count>;…`, numbers in base 36, partitions ascending.
+Text form: `1;<crc>;<partition>.<first>.<span>.<count>;…`, numbers in base 36, partitions ascending. A partition carries
+every open plan that names it, in the order of its offsets, with `|` between two.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from scoreline.errors import PlanError
 
 METADATA_CHARS_MAX = 4095
 """Longest commit metadata that a broker takes by default (`offset.metadata.max.bytes` 4096)."""
+OPEN_PLANS_MAX = 2
+"""Plans that are announced and not ended: ClickHouse reads an insert with one thread, so one leaves its others idle."""
+PLAN_CHARS_MAX = (METADATA_CHARS_MAX + 1) // OPEN_PLANS_MAX - 1
+"""Longest text of one plan."""
 Coordinates = tuple[int, int]
 """Partition and offset of a record."""
-_VERSION = "1"
+_VERSION, _BETWEEN = "1", "|"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -103,33 +108,43 @@ def seal(partitions: Sequence[PartitionRows]) -> Sealed:
 def seal_to_fit(partitions: Sequence[PartitionRows]) -> list[Sealed]:
     """As `seal`, in as many batches as commit metadata needs; each partition is in exactly one of them."""
     sealed = seal(partitions)
-    if len(encode(sealed.plan)) <= METADATA_CHARS_MAX:
+    if len(encode(sealed.plan)) <= PLAN_CHARS_MAX:
         return [sealed]
     half = len(sealed.partitions) // 2
     return seal_to_fit(sealed.partitions[:half]) + seal_to_fit(sealed.partitions[half:])
 
 
+def encode_all(plans: Sequence[Plan]) -> str:
+    """The open plans that a partition carries as its commit metadata."""
+    return _BETWEEN.join(encode(plan) for plan in plans)
+
+
+def decode_all(metadata: str) -> tuple[Plan, ...]:
+    """The plans in commit metadata. Raises PlanError for anything that `encode_all` did not write."""
+    return tuple(decode(text) for text in metadata.split(_BETWEEN)) if metadata else ()
+
+
 def encode(plan: Plan) -> str:
-    """The plan as commit metadata."""
+    """The plan as text."""
     ranges = (".".join(_base36(n) for n in (r.partition, r.first, r.last - r.first, r.count)) for r in plan.ranges)
     return ";".join((_VERSION, _base36(plan.crc), *ranges))
 
 
-def decode(metadata: str) -> Plan:
-    """The plan in commit metadata. Raises PlanError for anything that `encode` did not write."""
+def decode(text: str) -> Plan:
+    """The plan of a text. Raises PlanError for anything that `encode` did not write."""
     try:
-        version, crc, *ranges = metadata.split(";")
-        plan = Plan(tuple(_range(text) for text in ranges), int(crc, 36))
+        version, crc, *ranges = text.split(";")
+        plan = Plan(tuple(_range(part) for part in ranges), int(crc, 36))
     except ValueError as error:
-        raise PlanError(_unreadable(metadata)) from error
-    if version != _VERSION or not ranges or encode(plan) != metadata:
-        raise PlanError(_unreadable(metadata))
+        raise PlanError(_unreadable(text)) from error
+    if version != _VERSION or not ranges or encode(plan) != text:
+        raise PlanError(_unreadable(text))
     return plan
 
 
-def _unreadable(metadata: str) -> str:
+def _unreadable(text: str) -> str:
     return (
-        f"commit metadata {metadata[:80]!r} is no plan that this release reads; "
+        f"commit metadata {text[:80]!r} is no plan that this release reads; "
         "run the release that wrote it once more until its lag is 0, then upgrade"
     )
 

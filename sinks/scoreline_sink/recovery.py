@@ -1,4 +1,4 @@
-"""What a lane does with partitions it has just been given: finish the plan that their last owner may have left."""
+"""What a lane does with partitions it has just been given: finish the plans that their last owner may have left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoreline.errors import ConflictingOwner, KafkaUnavailable, PlanError
 from scoreline.settings import Settings
 from scoreline_sink.consuming import check, committed, reader_options, take
 from scoreline_sink.patience import Patience, patiently
-from scoreline_sink.plan import PartitionRows, Plan, Sealed, decode, encode, seal
+from scoreline_sink.plan import PartitionRows, Plan, Sealed, decode_all, encode, seal
 from scoreline_sink.route import Route, ToRow
 from scoreline_sink.settle import Refusals, settle
 
@@ -32,10 +32,18 @@ class Handover:
     """Partition → (offset, metadata), as they were read."""
     starts: Mapping[int, int]
     """Partition → the offset to go on reading from."""
-    plans: tuple[Plan, ...]
-    """Plans to finish first; each may name partitions that others own."""
-    ends: Mapping[int, int]
-    """Partition → the offset to commit when the plans are finished; only partitions that carry a plan."""
+    carried: Mapping[int, tuple[Plan, ...]]
+    """Partition → the plans that it carries; only partitions that carry any."""
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Plans to finish first; each may name partitions that others own."""
+        return tuple(dict.fromkeys(plan for plans in self.carried.values() for plan in plans))
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """Partition → the offset to commit when the plans are finished; only partitions that carry a plan."""
+        return {partition: self.starts[partition] for partition in self.carried}
 
 
 def read_handover(committed: Mapping[int, tuple[int, str]], beginning: Callable[[int], int]) -> Handover:
@@ -44,17 +52,17 @@ def read_handover(committed: Mapping[int, tuple[int, str]], beginning: Callable[
     Raises PlanError for metadata that is no plan of the partition.
     """
     starts: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    plans: dict[str, Plan] = {}
+    carried: dict[int, tuple[Plan, ...]] = {}
     for partition, (offset, metadata) in committed.items():
-        if not metadata:
-            starts[partition] = offset if offset >= 0 else beginning(partition)
-            continue
-        plan = plans.setdefault(metadata, decode(metadata))
-        if partition not in plan.ends:
+        plans = decode_all(metadata)
+        if not all(partition in plan.ends for plan in plans):
             raise PlanError(f"partition {partition} carries a plan that does not name it: {metadata[:80]!r}")
-        ends[partition] = starts[partition] = plan.ends[partition]
-    return Handover(committed, starts, tuple(plans.values()), ends)
+        if plans:
+            carried[partition] = plans
+            starts[partition] = plans[-1].ends[partition]
+        else:
+            starts[partition] = offset if offset >= 0 else beginning(partition)
+    return Handover(committed, starts, carried)
 
 
 def recover(settings: Settings, route: Route, handover: Handover, cancelled: Event) -> Refusals:
@@ -71,8 +79,7 @@ def recover(settings: Settings, route: Route, handover: Handover, cancelled: Eve
     for plan in handover.plans:
         sealed = reread(settings, route.topic, plan, route.to_row, cancelled)
         refused = settle(route.table, sealed, plan.token(route.topic), route.refused_max, cancelled)
-        carriers = {partition for partition, end in plan.ends.items() if handover.ends.get(partition) == end}
-        refusals |= {at: why for at, why in refused.items() if at[0] in carriers}
+        refusals |= {at: why for at, why in refused.items() if plan in handover.carried.get(at[0], ())}
     return refusals
 
 

@@ -23,9 +23,10 @@ import pytest
 from scoreline.errors import ClickHouseUnavailable, ConflictingOwner, RetryableError
 from scoreline.settings import Settings
 from scoreline_sink import ending, flight, lane, letters, patience, recovery, settle
+from scoreline_sink.flight import Flight
 from scoreline_sink.lane import Lane
 from scoreline_sink.patience import Patience
-from scoreline_sink.plan import Sealed
+from scoreline_sink.plan import Sealed, encode
 from scoreline_sink.route import Route
 from scoreline_sink.rows import score_row
 from scoreline_sink.server_errors import RefusedRow
@@ -293,6 +294,22 @@ def send_letters_before_the_end(patch: pytest.MonkeyPatch) -> None:
 def repeat_what_is_in_doubt(patch: pytest.MonkeyPatch) -> None:
     """Broken: a transaction without an answer is done again, and the committed offsets are not asked."""
     patch.setattr(Lane, "_begin_anew", lambda _: None)
+
+
+def announce_over_what_is_open(patch: pytest.MonkeyPatch) -> None:
+    """Broken: a partition carries the plan announced last, whatever else is open."""
+    patch.setattr(lane, "encode_all", lambda plans: encode(plans[-1]))
+
+
+def end_what_lands_first(patch: pytest.MonkeyPatch) -> None:
+    """Broken: a plan ends when its insert has landed, though one before it is still on its way."""
+    landed = Lane._landed
+
+    def any_landed(self: Lane, within_s: float) -> list[Flight]:
+        self._flights.sort(key=lambda flight: not flight.work.over)
+        return landed(self, within_s)
+
+    patch.setattr(Lane, "_landed", any_landed)
 
 
 def forget_the_generation(patch: pytest.MonkeyPatch) -> None:

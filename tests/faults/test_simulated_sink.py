@@ -9,7 +9,9 @@ import pytest
 
 from tests.faults.seeds import first_caught, seeds, survive
 from tests.faults.simulate_sink import (
+    announce_over_what_is_open,
     believe_every_answer,
+    end_what_lands_first,
     forget_the_generation,
     insert_before_planning,
     repeat_what_is_in_doubt,
@@ -43,6 +45,8 @@ def test_sink_run_is_a_function_of_its_seed() -> None:
         believe_every_answer,
         send_letters_before_the_end,
         repeat_what_is_in_doubt,
+        announce_over_what_is_open,
+        end_what_lands_first,
         forget_the_generation,
     ],
 )

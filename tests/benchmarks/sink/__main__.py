@@ -1,9 +1,11 @@
 """How fast the sink drains a backlog, against what ClickHouse takes at all, and against Kafka Connect.
 
 Starts a broker and a ClickHouse of its own and puts enriched records on `scores.enriched` as the worker makes and
-writes them. Three ways take turns to get them into empty tables, in another order each round:
+writes them. Four ways take turns to get them into empty tables, in another order each round:
 
-- ceiling: a bare HTTP client that posts the very bodies that the sink posts, prepared before (`bodies.py`);
+- ceiling: a bare HTTP client that posts the very bodies that the sink posts, prepared before (`bodies.py`), over as
+  many connections as the sink has plans open;
+- one_connection: the same, one body after the other;
 - sink: `scoreline sink` as a user starts it;
 - connect: Kafka Connect with ClickHouse's connector (`connect.py`), at least once.
 
@@ -13,9 +15,9 @@ Takes about eight minutes.
     python -m tests.benchmarks.sink --rows 2000000 --rounds 3
 
 Prints tables and writes build/sink.json; exit status 1 if a table was not exactly the backlog. Rows a second are those
-of all blocks but the first, from its `inserted_at` to that of the last; CPU time is that of the client in the same
-time, user and system. Aims: 90 % of the ceiling, 150,000 rows/s, 300,000 a CPU second. Other
-load on the machine moves the ways alike, so trust the ratios before the speeds.
+of all blocks behind the second, from its `inserted_at` to that of the last; CPU time is that of the client in the same
+time, user and system. Aims: 90 % of the ceiling, 150,000 rows/s, 300,000 a CPU second. Other load on the machine moves
+the ways alike, so trust the ratios before the speeds.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 from scoreline.kafka import ensure_topics
 from scoreline.settings import Settings, load_settings
 from scoreline_local import stack
+from scoreline_sink.plan import OPEN_PLANS_MAX
 from tests.benchmarks.harness import NotAvailable, local_stack, machine, say, table, write_report
 from tests.benchmarks.sink import connect
 from tests.benchmarks.sink.bodies import prepare
@@ -44,6 +47,9 @@ DATA_DIR = Path("build/bench-sink")
 CONNECTOR = Path("build/clickhouse-kafka-connect")
 PARTITIONS = 4
 RATES = (10, 1000)
+CEILINGS = {"ceiling": OPEN_PLANS_MAX, "one_connection": 1}
+"""Way → its connections."""
+WAYS = (*CEILINGS, "sink", "connect")
 
 
 @dataclass
@@ -77,7 +83,7 @@ class Report:
                 "rows_per_part": round(median(turn.rows_per_part for turn in turns)),
                 "parts_per_minute": round(median(turn.parts / turn.seconds * 60 for turn in turns)),
             }
-            for turns in (self.of(way) for way in ("ceiling", "sink", "connect"))
+            for turns in (self.of(way) for way in WAYS)
             if turns
         }
         ratios = {f"sink_to_{way}": round(median(self.ratios(way)), 3) for way in ways if way != "sink"}
@@ -88,8 +94,10 @@ class Report:
 def ways(settings: Settings, bodies: Path, connector: Path, report: Report) -> list[Way]:
     """What this machine can run; notes in the report what it cannot. The bodies go into that folder."""
     prepare(settings, report.rows, bodies)
-    post = (sys.executable, "-m", "tests.benchmarks.sink.bodies", str(bodies))
-    found = [Way("ceiling", lambda *_: post, True), Way("sink", lambda *_: SINK, True)]
+    found = [Way("sink", lambda *_: SINK, True)]
+    for name, connections in CEILINGS.items():
+        post = (sys.executable, "-m", "tests.benchmarks.sink.bodies", str(connections), str(bodies))
+        found.append(Way(name, lambda *_, post=post: post, True))
     try:
         jar = connect.connector_jar(connector)
     except NotAvailable as error:
@@ -114,8 +122,8 @@ def run(rows: int, rounds: int, insert_rows: int, parts_s: float, data_dir: Path
         choice = ways(settings, own_files / "bodies", connector, report)
         for number in range(rounds):
             for way in choice[number % len(choice) :] + choice[: number % len(choice)]:
-                name = f"{way.name}-{number}"
-                database = {"clickhouse_database": f"scoreline_{way.name}_{number}"}
+                name = f"{way.name}_{number}"
+                database = {"clickhouse_database": f"scoreline_{name}"}
                 turn = take_turn(settings.model_copy(update=database), way, known, pids, own_files / name)
                 report.turns.append(turn)
                 wrong = f"; WRONG: {'; '.join(turn.wrong)}" if turn.wrong else ""
@@ -138,7 +146,7 @@ def show(report: Report) -> str:
     found = report.summary()
     head = ("", "rows/s", "a CPU second", "ClickHouse CPU", "peak memory", "rows a part", "sink's ratio")
     rows = [head]
-    for way in ("ceiling", "sink", "connect"):
+    for way in WAYS:
         if way not in found:
             rows.append((way, *["not available"] + [""] * (len(head) - 2)))
             continue

@@ -1,10 +1,10 @@
 """The bodies of the inserts that drain the backlog, made by the sink's own code, and a bare client that posts them.
 
-    python -m tests.benchmarks.sink.bodies FOLDER
+    python -m tests.benchmarks.sink.bodies CONNECTIONS FOLDER
 
-posts every body in FOLDER over one connection, the next one when the one before is answered, as the sink does. Nothing
-is read from Kafka, planned, committed or settled: what ClickHouse takes from it is the most that any sink can reach
-with these batches.
+posts every body in FOLDER, on each connection the next one when the one before is answered. Nothing is read from Kafka,
+planned, committed or settled: what ClickHouse takes over as many connections as the sink has open plans is the most
+that any sink can reach with these batches.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import mmap
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -64,8 +65,15 @@ def _due(buffer: Buffer, now: float) -> Iterator[Sealed]:
         buffer.pop()
 
 
-def post(settings: Settings, files: Sequence[Path]) -> None:
-    """Insert each file into `scores`, with the settings that the sink sends."""
+def post(settings: Settings, connections: int, files: Sequence[Path]) -> None:
+    """Insert each file into `scores`, with the settings that the sink sends, over so many connections at a time."""
+    left = iter(files)
+    with ThreadPoolExecutor(connections) as threads:
+        for done in [threads.submit(_post, settings, left) for _ in range(connections)]:
+            done.result()
+
+
+def _post(settings: Settings, files: Iterator[Path]) -> None:
     user = f"{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}"
     headers = {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
     query = f"INSERT INTO {settings.clickhouse_database}.scores FORMAT {JSON_ROWS.name}"
@@ -84,4 +92,4 @@ def post(settings: Settings, files: Sequence[Path]) -> None:
 
 
 if __name__ == "__main__":
-    post(load_settings(), sorted(Path(sys.argv[1]).iterdir()))
+    post(load_settings(), int(sys.argv[1]), sorted(Path(sys.argv[2]).iterdir()))

@@ -19,6 +19,7 @@ from scoreline.kafka import client_options, error_of
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups
 from scoreline_sink.clickhouse import ClickHouse
+from scoreline_sink.plan import OPEN_PLANS_MAX
 from scoreline_sink.schema import migrate
 from tests.benchmarks.sink.check import Found, Known, mismatches
 from tests.benchmarks.sink.meter import Meter
@@ -46,7 +47,7 @@ class Turn:
 
     way: str
     rows: int
-    """All but those of the first block; from that to the last one, `seconds` passed."""
+    """Those of the blocks behind the first full set of open plans; from that to the last block, `seconds` passed."""
     seconds: float
     cpu_s: float
     """Of the client in that time, user and system."""
@@ -101,10 +102,11 @@ def take_turn(settings: Settings, way: Way, known: Known, pids: Mapping[str, int
             parts = parts_made(clickhouse, "scores")
         finally:
             drop(clickhouse)
-    (start, first), (end, _) = blocks[0], blocks[-1]
+    begun, (end, _) = blocks[:OPEN_PLANS_MAX], blocks[-1]
+    start, _ = begun[-1]
     return Turn(
         way=way.name,
-        rows=found.rows - first,
+        rows=found.rows - sum(rows for _, rows in begun),
         seconds=end - start,
         cpu_s=meter.cpu_s("client", start, end),
         clickhouse_cpu_s=meter.cpu_s("clickhouse", start, end),

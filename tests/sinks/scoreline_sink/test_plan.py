@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreline.errors import PlanError
-from scoreline_sink.plan import METADATA_CHARS_MAX, PartitionRows, Plan, Range, decode, encode, seal, seal_to_fit
+from scoreline_sink.plan import (
+    METADATA_CHARS_MAX,
+    OPEN_PLANS_MAX,
+    PLAN_CHARS_MAX,
+    PartitionRows,
+    Plan,
+    Range,
+    decode,
+    decode_all,
+    encode,
+    encode_all,
+    seal,
+    seal_to_fit,
+)
 
 OFFSET_MAX = 2**63 - 1
 
@@ -38,6 +51,12 @@ def test_a_plan_is_read_as_it_was_written(plan: Plan) -> None:
     assert decode(encode(plan)) == plan
 
 
+@given(st.lists(plans, max_size=OPEN_PLANS_MAX))
+def test_the_plans_that_a_partition_carries_are_read_in_their_order(carried: list[Plan]) -> None:
+    """Reading goes on behind the last of them; none is the empty text."""
+    assert decode_all(encode_all(carried)) == tuple(carried)
+
+
 @given(plans, plans)
 def test_two_plans_have_one_token_only_if_they_are_the_same(one: Plan, other: Plan) -> None:
     """ClickHouse drops the rows of a known token, so no other plan may have it."""
@@ -46,12 +65,23 @@ def test_two_plans_have_one_token_only_if_they_are_the_same(one: Plan, other: Pl
 
 @pytest.mark.parametrize(
     "metadata",
-    ["garbage", "1;5", "2;5;0.0.0.1", "1;5;0.0.0", "1;5;0.0.0.1;", "1;5;0.0.0.1.0", "1;!;0.0.0.1", "1; 5;0.0.0.1", ""],
+    [
+        "garbage",
+        "1;5",
+        "|",
+        "1;5;0.0.0.1|",
+        "2;5;0.0.0.1",
+        "1;5;0.0.0",
+        "1;5;0.0.0.1;",
+        "1;5;0.0.0.1.0",
+        "1;!;0.0.0.1",
+        "1; 5;0.0.0.1",
+    ],
 )
 def test_what_is_no_plan_is_an_error(metadata: str) -> None:
     """Guessing what a plan says would lose or double rows."""
     with pytest.raises(PlanError, match="no plan that this release reads"):
-        decode(metadata)
+        decode_all(metadata)
 
 
 def test_the_checksum_sees_a_changed_value_and_a_moved_one() -> None:
@@ -91,16 +121,16 @@ def test_a_plan_too_long_for_commit_metadata_is_split() -> None:
     partitions = [partition_rows(p, OFFSET_MAX - 100, 3) for p in range(1024)]
     parts = seal_to_fit(partitions)
     assert len(parts) > 1
-    assert all(len(encode(part.plan)) <= METADATA_CHARS_MAX for part in parts)
+    longest = max(parts, key=lambda part: len(encode(part.plan))).plan
+    assert len(encode_all([longest] * OPEN_PLANS_MAX)) <= METADATA_CHARS_MAX
     assert [r.partition for part in parts for r in part.plan.ranges] == list(range(1024))
 
 
-def test_a_plan_of_just_the_longest_metadata_is_not_split() -> None:
+def test_a_plan_of_just_the_longest_text_is_not_split() -> None:
     """One character more is."""
     partitions, length = [], 0
-    while length < METADATA_CHARS_MAX:
+    while length <= PLAN_CHARS_MAX:
         partitions.append(partition_rows(36**2 + len(partitions), 36**9, 1))
         length = len(encode(seal(partitions).plan))
-    assert length == METADATA_CHARS_MAX + 1 or length > METADATA_CHARS_MAX
     assert len(seal_to_fit(partitions[:-1])) == 1
     assert len(seal_to_fit(partitions)) == 2

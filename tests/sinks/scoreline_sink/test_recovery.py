@@ -13,7 +13,7 @@ from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink import recovery
 from scoreline_sink.clickhouse import ClickHouse, scores_table
-from scoreline_sink.plan import PartitionRows, Plan, Range, Sealed, encode, seal
+from scoreline_sink.plan import PartitionRows, Plan, Range, Sealed, encode, encode_all, seal
 from scoreline_sink.recovery import Handover, read_handover, recover, reread
 from scoreline_sink.route import Route
 from scoreline_sink.rows import score_row
@@ -22,6 +22,7 @@ from tests.support import read_topic
 
 NEVER = threading.Event()
 PLAN = Plan((Range(0, 10, 19, 8), Range(2, 5, 5, 1)), 7)
+NEXT = Plan((Range(0, 21, 30, 9), Range(1, 0, 2, 3)), 9)
 OTHER = Plan((Range(1, 0, 3, 4),), 8)
 
 
@@ -38,6 +39,15 @@ def test_reading_goes_on_behind_what_was_planned() -> None:
     assert handover.plans == (PLAN, OTHER)
 
 
+def test_of_two_open_plans_both_are_finished() -> None:
+    """Reading goes on behind the second; a partition that only one of them names carries only that."""
+    committed = {0: (10, encode_all([PLAN, NEXT])), 1: (0, encode(NEXT)), 2: (5, encode(PLAN))}
+    handover = read_handover(committed, lambda _: 0)
+    assert handover.starts == handover.ends == {0: 31, 1: 3, 2: 6}
+    assert handover.plans == (PLAN, NEXT)
+    assert handover.carried == {0: (PLAN, NEXT), 1: (NEXT,), 2: (PLAN,)}
+
+
 def test_a_plan_may_name_partitions_of_others() -> None:
     """It is settled as a whole, but only own partitions are committed."""
     handover = read_handover({2: (5, encode(PLAN))}, lambda _: 0)
@@ -46,8 +56,9 @@ def test_a_plan_may_name_partitions_of_others() -> None:
 
 def test_a_plan_on_a_partition_that_it_does_not_name_is_an_error() -> None:
     """Something else wrote this group's offsets."""
-    with pytest.raises(PlanError, match="does not name it"):
-        read_handover({1: (0, encode(PLAN))}, lambda _: 0)
+    for plans in ([PLAN], [PLAN, NEXT]):
+        with pytest.raises(PlanError, match="does not name it"):
+            read_handover({1: (0, encode_all(plans))}, lambda _: 0)
 
 
 @pytest.fixture
@@ -114,11 +125,11 @@ def route_of(settings: Settings, clickhouse: ClickHouse) -> Route:
 def test_rows_that_no_plan_announced_stop_the_sink(settings: Settings, pipeline: ClickHouse, planned: Sealed) -> None:
     """Offsets that were reset, or a topic made anew, would store everything a second time."""
     route, ends, never = route_of(settings, pipeline), planned.plan.ends, dict.fromkeys(range(4), (-1001, ""))
-    recover(settings, route, Handover(never, ends, (planned.plan,), ends), NEVER)
+    recover(settings, route, Handover(never, ends, dict.fromkeys(ends, (planned.plan,))), NEVER)
     assert stored(pipeline)[0] == 100
-    recover(settings, route, Handover(never, ends, (), {}), NEVER)
+    recover(settings, route, Handover(never, ends, {}), NEVER)
     with pytest.raises(PlanError, match=f"already holds offset {ends[1] - 1} of .* partition 1"):
-        recover(settings, route, Handover(never, {1: 5}, (), {}), NEVER)
+        recover(settings, route, Handover(never, {1: 5}, {}), NEVER)
 
 
 def test_rows_of_a_successor_are_not_taken_for_rows_without_a_plan(
@@ -126,9 +137,9 @@ def test_rows_of_a_successor_are_not_taken_for_rows_without_a_plan(
 ) -> None:
     """Who slept between its assignment and its first question is told that others have its partitions."""
     route, ends = route_of(settings, pipeline), planned.plan.ends
-    recover(settings, route, Handover({}, ends, (planned.plan,), ends), NEVER)
+    recover(settings, route, Handover({}, ends, dict.fromkeys(ends, (planned.plan,))), NEVER)
     with pytest.raises(ConflictingOwner, match="partition 1: another sink has gone on"):
-        recover(settings, route, Handover({1: (5, "")}, {1: 5}, (), {}), NEVER)
+        recover(settings, route, Handover({1: (5, "")}, {1: 5}, {}), NEVER)
 
 
 def test_only_partitions_that_carry_a_plan_answer_for_its_refused_records(

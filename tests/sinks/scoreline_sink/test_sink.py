@@ -19,7 +19,7 @@ from scoreline.rejections import Origin, Reason, Rejection, rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink.clickhouse import ClickHouse
-from scoreline_sink.plan import decode
+from scoreline_sink.plan import decode_all
 from tests.conftest import Stack
 from tests.sinks.scoreline_sink.conftest import StartSink
 from tests.sinks.scoreline_sink.records import Writer, behind, committed, encoded, enriched, rolled_up, stored, values
@@ -266,7 +266,7 @@ def test_a_stopped_sink_commits_what_it_stored(
     try:
         Writer(settings).commit(list(values(0, 999)))
         eventually(lambda: any(plans(settings)), "an insert is planned")
-        (planned,) = {decode(plan).rows for plan in plans(settings) if plan}
+        (planned,) = {plan.rows for text in plans(settings) for plan in decode_all(text)}
         sink.process.send_signal(signal.SIGINT)
     finally:
         server.resume()
