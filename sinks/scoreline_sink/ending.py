@@ -8,9 +8,9 @@ What keeps two processes from both doing it is the group's generation, which the
 are put into the transaction: whoever lost its partitions since is refused, and its letters never become visible. What
 keeps one process from doing it twice is that the transaction is asked to commit only after its offsets were accepted:
 from then on a read of the committed offsets waits until it is decided. So a process that does not learn the outcome
-reads the offsets again, as after a rebalance, and either finds the plan or not. The transactional id is that of a
-partition which the process owns. It fences nobody who still has a right to commit; it lets the next attempt abort at
-once what this one left open.
+reads the offsets again, as after a rebalance, and either finds the plan or not. The transactional id is that of the
+lowest partition which the process owns. It fences nobody who still has a right to commit; it lets the next attempt,
+whatever plans it ends, abort at once what this one left open.
 """
 
 from __future__ import annotations
@@ -43,17 +43,19 @@ def end_with_letters(
     settings: Settings,
     route: Route,
     consumer: Consumer,
+    owned: int,
     offsets: Mapping[int, tuple[int, str]],
     letters: Sequence[Letter],
 ) -> None:
-    """Write the letters and commit partition → (offset, metadata), both or neither.
+    """Write the letters and commit partition → (offset, metadata), both or neither; `owned` is the lowest partition.
 
     Raises TransactionInDoubt when the outcome is unknown; ConflictingOwner when it was refused, else as `translate`:
     then neither has happened.
     """
     positions = [TopicPartition(route.topic, p, offset, metadata=plan) for p, (offset, plan) in offsets.items()]
     member = consumer.consumer_group_metadata()
-    work = begin(lambda cancelled: _transact(settings, route, positions, member, letters, cancelled))
+    transactional_id = f"{route.group}.{route.topic}.{owned}"
+    work = begin(lambda cancelled: _transact(settings, route, transactional_id, positions, member, letters, cancelled))
     if not work.landed(TRANSACTION_S):
         work.cancelled.set()
         raise TransactionInDoubt(f"{route.topic}: the transaction of {len(letters)} dead letters is not answered")
@@ -62,6 +64,7 @@ def end_with_letters(
 def _transact(
     settings: Settings,
     route: Route,
+    transactional_id: str,
     positions: list[TopicPartition],
     member: Any,
     letters: Sequence[Letter],
@@ -71,7 +74,7 @@ def _transact(
     producer = Producer(
         client_options(
             settings,
-            transactional_id=f"{route.group}.{route.topic}.{min(letter.partition for letter in letters)}",
+            transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="lz4",
             message_max_bytes=REJECTED_BYTES_MAX,

@@ -180,7 +180,7 @@ class Lane:
         if offsets:
             self._doubtful = True
             if letters:
-                end_with_letters(self._settings, self._route, self._consumer, offsets, letters)
+                end_with_letters(self._settings, self._route, self._consumer, min(self._done), offsets, letters)
             else:
                 commit(self._consumer, self.topic, offsets)
             self._doubtful = False

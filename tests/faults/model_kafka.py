@@ -166,6 +166,11 @@ class Broker:
             if self.world.now - transaction.began > TRANSACTION_TIMEOUT_S:
                 self.fence(name)
 
+    def open_transactions(self) -> list[str]:
+        """Transactional ids with one that is neither ended nor too old."""
+        self.expire()
+        return list(self._open)
+
     def fence(self, name: str) -> int:
         """A new epoch for a transactional id; what the old one has open is aborted."""
         self.end(name, self._epochs[name], "aborted")
