@@ -12,10 +12,10 @@ from pydantic_core import to_json
 
 from scoreline.errors import InvalidScore
 from scoreline.events import Source
-from scoreline.reading import Event
+from scoreline.reading import Event, write_plain
 from scoreline.rejections import Reason, Rejection, found
 from scoreline.topics import record_key
-from scoreline.validation import check, read_exactly
+from scoreline.validation import broken_rule, check, misfit, read_exactly
 
 JSON_TYPES = (float, str, int, type(None), list, dict)
 """What a value may be before it is judged: another type (a Decimal, a date) would be written as text, a category."""
@@ -27,6 +27,14 @@ def prepare(fields: Mapping[str, Any], now_ms: int) -> tuple[Event, bytes]:
     Besides JSON's own types a field and whatever is in `metadata` may be what pydantic writes as text, among them an
     aware datetime, a UUID and an enum; not so `value`. Raises InvalidScore.
     """
+    plain = write_plain(fields)
+    if plain is not None and broken_rule(plain[0], now_ms) is None and misfit(plain[0]) is None:
+        return plain
+    return prepare_exactly(fields, now_ms)
+
+
+def prepare_exactly(fields: Mapping[str, Any], now_ms: int) -> tuple[Event, bytes]:
+    """By way of the JSON, as the worker reads it: what is plain too, and the reason for what is refused."""
     if not isinstance(value := fields.get("value"), JSON_TYPES):
         raise InvalidScore(
             Rejection(
@@ -48,6 +56,7 @@ def warm_up() -> None:
     """Make pydantic do what it does at the first score of a process, and at the first value of every type: a fork
     beside another thread must not meet that half done, for the child would wait for it for ever."""
     first = {"score_id": "0", "name": "0", "value": 0, "trace_id": "0", "timestamp": datetime(2001, 1, 1, tzinfo=UTC)}
-    read_exactly(prepare(first, 0x7FFF_FFFF_0000)[1])
+    prepare(first, 0x7FFF_FFFF_0000)
+    read_exactly(prepare_exactly(first, 0x7FFF_FFFF_0000)[1])
     with suppress(InvalidScore):
         prepare(first | {"metadata": {"a": {0: [None, True, 0.5, "", Source.EVAL, UUID(int=0)]}, "b": object()}}, 0)

@@ -3,12 +3,16 @@
 msgspec reads a record in a tenth of pydantic's time and is as strict, but says nothing of a key that stands twice,
 knows no character classes, and gives no reason that a person could use. So it reads what can be proven to be what
 `ScoreEvent` would have read; everything else, and so whatever is to be rejected, is read by `ScoreEvent`.
+
+A client goes the other way: from fields whose types leave no doubt msgspec makes the event, and of it the text that is
+read as that event.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -75,6 +79,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 _DEFAULT_PROJECT: str = ScoreEvent.model_fields["project"].default
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_SCALARS = frozenset({str, bool, type(None), int, float})
 _decode = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
 _decode_written = msgspec.json.Decoder(dict[str, Any]).decode
@@ -102,12 +107,38 @@ def read_plain(value: bytes) -> Event | None:
         event = _decode(value)
         if _encode(event) != value and not _is_proven(value, event):
             return None
-        plain = _BACKSLASH not in value and value.isascii() and _DELETE not in value
-        if not plain and (b"\\u0000" in value or not _is_printable(event)):
-            return None
-        return event if _complete(event) else None
+        return event if _has_plain_texts(value, event) and _complete(event) else None
     except _UNREADABLE:
         return None
+
+
+def write_plain(fields: Mapping[str, Any]) -> tuple[Event, bytes] | None:
+    """The event of `fields`, and the text that is read as it; None where only reading their JSON can tell.
+
+    Where msgspec takes or writes a type in another way than pydantic, that is: a Decimal, an enum as an id, a time that
+    is text or not in UTC, metadata that is not flat.
+    """
+    timestamp = fields.get("timestamp")
+    if timestamp is not None and (type(timestamp) is not datetime or timestamp.tzinfo is not UTC):
+        return None
+    if type(fields.get("value")) not in _SCALARS:
+        return None
+    try:
+        event = msgspec.convert(fields, Event)
+        if event.metadata and not _SCALARS.issuperset(map(type, event.metadata.values())):
+            return None
+        value = _encode(event)
+    except (*_UNREADABLE, TypeError):
+        return None
+    if len(value) > RECORD_BYTES_MAX or not (_has_plain_texts(value, event) and _complete(event)):
+        return None
+    return (event, value) if type(event.score_id) is str and type(event.project) is str else None
+
+
+def _has_plain_texts(value: bytes, event: Event) -> bool:
+    if _BACKSLASH not in value and value.isascii() and _DELETE not in value:
+        return True
+    return b"\\u0000" not in value and _is_printable(event)
 
 
 def _is_proven(text: bytes, event: Event) -> bool:

@@ -36,6 +36,16 @@ def validate(value: bytes | None, key: bytes | None, received_ms: int) -> Event 
         if isinstance(read, Rejection):
             return read
         event = read
+    broken = broken_rule(event, received_ms)
+    if broken is not None:
+        return broken
+    if key != event.key:
+        return Rejection(Reason.KEY_MISMATCH, f"key: expected {found(event.key)}, found {found(key)}")
+    return event
+
+
+def broken_rule(event: Event, received_ms: int) -> Rejection | None:
+    """The rules that need more than one field, or the time: which of them a well-formed event breaks."""
     if event.status is not Status.OK or event.value is None or event.error is not None:
         rejection = _check_status(event)
         if rejection is not None:
@@ -50,18 +60,21 @@ def validate(value: bytes | None, key: bytes | None, received_ms: int) -> Event 
             Reason.TIMESTAMP_OUT_OF_BOUNDS,
             f"timestamp: {event.timestamp.isoformat()} is before 2000 or more than a day after it was received",
         )
-    if key != event.key:
-        return Rejection(Reason.KEY_MISMATCH, f"key: expected {found(event.key)}, found {found(key)}")
-    return event
+    return None
 
 
 def check(value: bytes, key: bytes, received_ms: int) -> Event | Rejection:
     """`validate`, and the value against its data type where no config decides: all that an emitter can know."""
     event = validate(value, key, received_ms)
-    if isinstance(event, Rejection) or event.value is None or (event.config_id is not None and event.data_type is None):
-        return event
+    return event if isinstance(event, Rejection) else misfit(event) or event
+
+
+def misfit(event: Event) -> Rejection | None:
+    """How the value does not fit its data type, where no config decides."""
+    if event.value is None or (event.config_id is not None and event.data_type is None):
+        return None
     canonical = canonical_value(event.value, event.data_type or infer_data_type(event.value))
-    return canonical if isinstance(canonical, Rejection) else event
+    return canonical if isinstance(canonical, Rejection) else None
 
 
 @lru_cache(1024)
