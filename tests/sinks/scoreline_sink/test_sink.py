@@ -276,6 +276,25 @@ def test_a_stopped_sink_commits_what_it_stored(
     assert stored(pipeline) == (planned, planned, planned)
 
 
+def test_two_open_plans_of_a_killed_sink_are_settled_by_the_next(
+    stack: Stack, settings: Settings, pipeline: ClickHouse, start_sink: StartSink
+) -> None:
+    """Both stand in the commit metadata of each partition that both name; a partition that one names carries one."""
+    sink = start_sink(insert_rows_max=100).await_ready()
+    server, writer = clickhouse_process(stack), Writer(settings)
+    server.suspend()
+    try:
+        for first in range(0, 1000, 100):
+            writer.commit(list(values(first, first + 99)))
+        eventually(lambda: max(len(decode_all(text)) for text in plans(settings)) == 2, "two plans are open")
+        sink.kill()
+    finally:
+        server.resume()
+    assert start_sink("next").await_ready().log.count("0 plans to settle") == 1, "that of scores.rejected"
+    await_stored(pipeline, settings, 1000)
+    assert not any(plans(settings))
+
+
 def assert_ends(sink: Running, message: str) -> None:
     """The sink ends by itself with status 1 and this message, and without a traceback."""
     assert sink.process.wait(60) == 1
