@@ -20,6 +20,11 @@ _META_KEY = b"\xffmeta"
 _FORMAT = "2"
 """A state of another format is rebuilt."""
 _WRITE_BUFFER_BYTES = 16 << 20
+_FLUSHED_FILES_MAX = 12
+"""Write buffers on disk that wait to be compacted together. Keys come in no order, so each time the next level is
+written anew, all of it: a third as often as by default. Each file costs a look-up one Bloom filter."""
+_LEVEL_BYTES = 512 << 20
+"""Of the first level: up to 11 million ids of a partition need no second one."""
 _BLOOM_BITS = 10
 _UNFLUSHED_BLOOM_SHARE = 0.02
 """Of the write buffer, for a filter of what is in it: 10 bits an entry. Most of a look-up would be spent there."""
@@ -152,6 +157,10 @@ class State:
         options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
         options.set_memtable_prefix_bloom_ratio(_UNFLUSHED_BLOOM_SHARE)
         options.set_memtable_whole_key_filtering(True)
+        options.set_level_zero_file_num_compaction_trigger(_FLUSHED_FILES_MAX)
+        options.set_level_zero_slowdown_writes_trigger(3 * _FLUSHED_FILES_MAX)
+        options.set_level_zero_stop_writes_trigger(5 * _FLUSHED_FILES_MAX)
+        options.set_max_bytes_for_level_base(_LEVEL_BYTES)
         options.set_max_open_files(_OPEN_FILES_MAX)
         options.set_keep_log_file_num(2)
         # Blocks hold hashes, asked for in no order: unpacking one costs as much as finding the entry in it, and a cache
