@@ -27,7 +27,7 @@ COMMANDS = {
     "emit": ("scoreline.commands.emit:emit", "Emit one score, or many from standard input."),
     "import": ("scoreline.commands.importing:import_scores", "Emit the rows of a file, or another system's export."),
     "tail": ("scoreline.commands.tail:tail", "Show enriched or rejected scores as they arrive."),
-    "query": ("scoreline_analytics.cli:query", "Ask ClickHouse for counts, means and quantiles."),
+    "query": ("scoreline_analytics.cli:app", "Ask about stored scores: figures, trends, comparisons, exports."),
     "configs": ("scoreline.commands.configs:app", "Score configs: put, list, history, archive, YAML for git."),
     "lookups": ("scoreline.commands.lookups:app", "Lookups: what is known of a service, a model, a judge."),
     "keys": ("scoreline.commands.keys:app", "API keys of the gateway: create, list, revoke."),

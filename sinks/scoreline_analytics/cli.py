@@ -1,123 +1,276 @@
-"""`scoreline query`: aggregates of scores as a table, JSON or CSV."""
+"""`scoreline query`: questions about stored scores, answered as a table, JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import sys
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from scoreline.commands.moments import moment_of
-from scoreline.commands.options import Json
-from scoreline.commands.terminal import print_json, print_table
-from scoreline.settings import load_settings
-from scoreline_analytics.questions import Question, Step, conditions_of
-from scoreline_analytics.summary import FIGURES, Answer, Group, summary
+from scoreline_analytics.analytics import Analytics
+from scoreline_analytics.fields import require_dimension
+from scoreline_analytics.options import Grouped, Output, Which
+from scoreline_analytics.printing import bar, figures_row, print_rows, put
+from scoreline_analytics.results import Row
+from scoreline_analytics.series import Series
+from scoreline_analytics.steps import step_of
 
-Format = Literal["table", "json", "csv"]
+Count = Annotated[int, Parameter(name=["--n", "-n"])]
 
-_Several = Parameter(negative="", consume_multiple=True)
+_GROUPED, _WHICH, _OUTPUT = Grouped(), Which(), Output()
+
+app = App(
+    name="query",
+    help="""Ask about stored scores: counts, means with confidence intervals, trends, comparisons, exports.
+
+    Without a subcommand: figures of each group. The mean of true/false scores is the share of true. Failed scores are
+    counted apart and are in no figure; quantiles are exact. For example:
+
+        scoreline query --by name environment --since 7d
+        scoreline query --name accuracy --by metadata.model --where environment=prod
+        scoreline query series --name accuracy --step 1h --since 2d
+        scoreline query histogram --name latency_s
+        scoreline query compare --a release=v1 --b release=v2
+        scoreline query change --since 7d
+        scoreline query worst --name accuracy --since 1d
+        scoreline query scores --name accuracy --output accuracy.parquet
+        scoreline query names
+
+    Every subcommand takes --json and says more with --help.
+    """,
+)
 
 
-def query(
-    *,
-    name: Annotated[list[str] | None, _Several] = None,
-    project: str | None = None,
-    by: Annotated[list[str] | None, _Several] = None,
-    step: Step | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    where: Annotated[list[str] | None, _Several] = None,
-    limit: int = 1000,
-    output: Annotated[Format, Parameter(name="--format")] = "table",
-    as_json: Json = False,
-) -> None:
-    """Count, mean, spread and exact quantiles of the stored scores, in groups.
-
-    The mean of true/false scores is the share of true. For example, by model and day, of the last two weeks:
-
-        scoreline query --name accuracy --by metadata.model --step day --since 14d
-
-    Parameters
-    ----------
-    name
-        Only scores with one of these names.
-    project
-        Only scores of this project.
-    by
-        Dimensions to group by, instead of name: project, name, status, data_type, label, service, environment,
-        release, source, evaluator_name, evaluator_version, evaluator_model, author, config_id, target,
-        dataset_run_id, session_id, trace_id, observation_id, metadata.KEY or lookups.FIELD.ATTRIBUTE.
-    step
-        Also group by the time when they were judged, UTC.
-    since
-        Only scores judged then or later: 30s, 15m, 6h, 7d or 2w ago, a date (UTC), or RFC 3339.
-    until
-        Only scores judged earlier.
-    where
-        DIMENSION=VALUE, one or more: only scores with that value. Of several values for one dimension any will do.
-    limit
-        Groups at most: by time, then the largest first.
-    output
-        How to print the groups.
-    as_json
-        As --format json: an array of objects.
-    """
-    now = datetime.now(UTC)
-    question = Question(
-        by=tuple(dict.fromkeys(by or ("name",))),
-        step=step,
-        names=tuple(name or ()),
-        project=project,
-        since=None if since is None else moment_of(since, now),
-        until=None if until is None else moment_of(until, now),
-        where=conditions_of(where or ()),
-        limit=limit,
-    )
+@contextmanager
+def answering() -> Generator[Analytics]:
+    """Questions with the settings of this process."""
     # They log every failed attempt with its URL; what matters of it is in the error.
     for driver in ("clickhouse_connect", "urllib3"):
         logging.getLogger(driver).setLevel(logging.CRITICAL)
-    answer = summary(load_settings(), question)
-    _PRINTERS["json" if as_json else output](answer, question)
-    if not answer.is_complete:
-        sys.stderr.write(f"more than {limit} groups: the others are left out; raise --limit or narrow the question\n")
+    with Analytics() as analytics:
+        yield analytics
 
 
-def _print_json(answer: Answer, _question: Question) -> None:
-    print_json([group.fields() for group in answer.groups])
+@app.default
+def query(
+    *,
+    grouped: Grouped = _GROUPED,
+    step: str | None = None,
+    zone: str = "UTC",
+    output: Output = _OUTPUT,
+) -> None:
+    """Count, mean with its interval, spread, exact quantiles and shares of categories of each group.
 
-
-def _print_csv(answer: Answer, question: Question) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_columns(question))
-    writer.writerows(group.fields().values() for group in answer.groups)
-
-
-def _print_table(answer: Answer, question: Question) -> None:
+    Parameters
+    ----------
+    step
+        Also group by the time when they were judged: as `scoreline query series`.
+    zone
+        Time zone of the step, as Europe/Berlin.
+    """
+    if step is not None:
+        series(grouped=grouped, step=step, zone=zone, output=output)
+        return
+    question = grouped.question()
+    with answering() as analytics:
+        answer = analytics.summary(question)
     if not answer.groups:
-        sys.stderr.write("no scores match\n")
-    print_table(_columns(question), [_cells(group) for group in answer.groups], right=frozenset({"time", *FIGURES}))
+        _say_empty()
+    put(answer, output, [figures_row(row, question.level) for row in answer.rows()] or None)
+    _say_cut(answer.is_complete, question.limit)
 
 
-_PRINTERS = {"json": _print_json, "csv": _print_csv, "table": _print_table}
+@app.command
+def series(
+    *,
+    step: str,
+    grouped: Grouped = _GROUPED,
+    zone: str = "UTC",
+    output: Output = _OUTPUT,
+) -> None:
+    """Figures of each group over time; a bucket without scores is a row with n 0.
+
+        scoreline query series --name accuracy --step 1d --since 30d --by evaluator_model --zone Europe/Berlin
+
+    Parameters
+    ----------
+    step
+        30s, 5m, 1h, 1d, 1w, 1mo; or minute, hour, day, week, month.
+    zone
+        Time zone in which days, weeks and months begin.
+    """
+    question = grouped.question()
+    buckets = step_of(step, zone)
+    with answering() as analytics:
+        answer = analytics.series(question, buckets)
+    if not answer.points:
+        _say_empty()
+    put(answer, output, _trend(answer) or None)
+    _say_cut(answer.is_complete, question.limit)
 
 
-def _columns(question: Question) -> tuple[str, ...]:
-    return (*(("time",) if question.step else ()), *question.by, *FIGURES)
+@app.command
+def histogram(
+    *,
+    grouped: Grouped = _GROUPED,
+    bins: int = 20,
+    range_: Annotated[tuple[float, float] | None, Parameter(name="--range")] = None,
+    output: Output = _OUTPUT,
+) -> None:
+    """How many scores have which value: equal bins, or the categories as they are.
+
+        scoreline query histogram --name accuracy --bins 10 --range 0 1 --by evaluator_model
+
+    Parameters
+    ----------
+    bins
+        Bins of numbers, all as wide.
+    range_
+        First and last edge; the least and the greatest number if not given.
+    """
+    with answering() as analytics:
+        answer = analytics.histogram(grouped.question(), bins, range_)
+    rows = answer.rows()
+    if not rows:
+        _say_empty()
+    top = max((row["share"] for row in rows), default=1.0)
+    put(answer, output, [{**_without_nothing(row), "": bar(row["share"] / top)} for row in rows] or None)
+    for group in answer.groups:
+        if group.below or group.above:
+            sys.stderr.write(f"{group.dimensions}: {group.below} below the range, {group.above} above it\n")
 
 
-def _cells(group: Group) -> tuple[str, ...]:
-    return tuple(_cell(field) for field in (group.fields() | _time(group)).values())
+@app.command
+def worst(*, which: Which = _WHICH, n: Count = 10, output: Output = _OUTPUT) -> None:
+    """The scores with the lowest normalized value, where there is none the lowest value, with their comments.
+
+        scoreline query worst --name accuracy --since 1d -n 20
+
+    Parameters
+    ----------
+    n
+        Scores at most.
+    """
+    with answering() as analytics:
+        answer = analytics.worst(which.filter(), n)
+    if not answer.items:
+        _say_empty()
+    put(answer, output, [_brief(row) for row in answer.rows()])
 
 
-def _time(group: Group) -> dict[str, str]:
-    return {} if group.time is None else {"time": group.time.strftime("%Y-%m-%d %H:%M").removesuffix(" 00:00")}
+@app.command
+def latest(*, which: Which = _WHICH, n: Count = 10, output: Output = _OUTPUT) -> None:
+    """The scores that were judged last, with their comments.
+
+        scoreline query latest --where status=failed
+
+    Parameters
+    ----------
+    n
+        Scores at most.
+    """
+    with answering() as analytics:
+        answer = analytics.latest(which.filter(), n)
+    if not answer.items:
+        _say_empty()
+    put(answer, output, [_brief(row) for row in answer.rows()])
 
 
-def _cell(field: str | int | float | None) -> str:
-    if field is None:
-        return ""
-    return f"{field:.4g}" if isinstance(field, float) else str(field)
+@app.command
+def scores(*, which: Which = _WHICH, output: Output = _OUTPUT) -> None:
+    """Every whole score, ordered by project, name and time; of any number, in constant memory.
+
+    scoreline query scores --since 2026-01-01 --output scores.parquet
+    scoreline query scores --name accuracy --format jsonl | jq .comment
+    """
+    chosen = output.chosen or "jsonl"
+    with answering() as analytics:
+        export = analytics.scores(which.filter())
+        if output.output is not None:
+            n = export.write(output.output, output.chosen)
+            sys.stderr.write(f"{n} scores in {output.output}\n")
+        elif chosen == "table":
+            for batch in export:
+                print_rows(None, [_brief(row) for row in batch.rows()])
+        else:
+            export.write(sys.stdout.buffer, chosen)
+
+
+@app.command
+def names(*, which: Which = _WHICH, output: Output = _OUTPUT) -> None:
+    """Every score name with its type, counts and latest score."""
+    with answering() as analytics:
+        put(analytics.names(which.filter()), output)
+
+
+@app.command
+def values(
+    dimension: str | None = None, /, *, which: Which = _WHICH, limit: int = 100, output: Output = _OUTPUT
+) -> None:
+    """The values of a dimension with their counts; without one, the dimensions that there are.
+
+        scoreline query values
+        scoreline query values metadata.model --name accuracy
+
+    Parameters
+    ----------
+    dimension
+        As after --by.
+    limit
+        Values at most: the most frequent.
+    """
+    if dimension is not None:
+        require_dimension(dimension)
+    with answering() as analytics:
+        asked = which.filter()
+        put(analytics.dimensions(asked) if dimension is None else analytics.values(dimension, asked, limit), output)
+
+
+def _trend(answer: Series) -> list[Row]:
+    """Rows for people, with a bar between the least and the greatest mean of each group."""
+    means: dict[tuple[str, ...], list[float]] = {}
+    for point in answer.points:
+        if point.figures.mean is not None:
+            means.setdefault(tuple(point.dimensions.values()), []).append(point.figures.mean)
+    rows: list[Row] = []
+    for point in answer.points:
+        row = figures_row(point.row(), answer.question.level)
+        mean, of_group = point.figures.mean, means.get(tuple(point.dimensions.values()), [])
+        low, high = min(of_group, default=0.0), max(of_group, default=0.0)
+        row[""] = "" if mean is None else bar((mean - low) / (high - low) if high > low else 1.0) or "▏"
+        rows.append(row)
+    return rows
+
+
+def _brief(row: Row) -> Row:
+    """What a person wants of a score at first."""
+    judge = row["evaluator_name"] or row["evaluator_model"] or row["author"]
+    target = next(
+        (row[f"{kind}_id"] for kind in ("observation", "trace", "session", "dataset_run") if row[f"{kind}_id"]), ""
+    )
+    return {
+        "time": row["timestamp"],
+        "project": row["project"],
+        "name": row["name"],
+        "value": "failed" if row["status"] == "failed" else row["label"] or row["value"],
+        "normalized": row["normalized"],
+        "target": target,
+        "judge": judge,
+        "comment": row["comment"] or row["error"],
+    }
+
+
+def _without_nothing(row: Row) -> Row:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _say_empty() -> None:
+    sys.stderr.write("no scores match\n")
+
+
+def _say_cut(is_complete: bool, limit: int) -> None:
+    if not is_complete:
+        sys.stderr.write(f"more than {limit} groups: the others are left out; raise --limit or narrow the question\n")

@@ -1,88 +1,86 @@
-"""What can be asked about scores: the question, its dimensions and its points in time."""
+"""What is asked: which scores, and in which groups."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from scoreline.errors import QueryError
+from scoreline_analytics.fields import Condition, condition_of, require_dimension
 
-Step = Literal["minute", "hour", "day"]
-
-DIMENSIONS = (
-    "project",
-    "name",
-    "status",
-    "data_type",
-    "label",
-    "service",
-    "environment",
-    "release",
-    "source",
-    "evaluator_name",
-    "evaluator_version",
-    "evaluator_model",
-    "author",
-    "config_id",
-    "target",
-    "dataset_run_id",
-    "session_id",
-    "trace_id",
-    "observation_id",
-)
-"""The text columns of the table `scores` that scores can be grouped and filtered by; absent is the empty text."""
-MAPS = ("metadata", "lookups")
-"""Columns whose keys are dimensions too: `metadata.KEY`, `lookups.FIELD.ATTRIBUTE`."""
 GROUPS_MAX = 100_000
+LEVEL = 0.95
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Which scores, in which groups."""
+class Filter:
+    """Which scores: all that fulfil everything that is said."""
 
-    by: tuple[str, ...] = ("name",)
-    """Dimensions, one group for each combination of their values; none: all scores in one group."""
-    step: Step | None = None
-    """One group for each minute, hour or day (UTC) of the judged time, beside `by`."""
     names: tuple[str, ...] = ()
     """Scores with one of these names; none: all."""
     project: str | None = None
-    """Scores of this project; None: of all."""
+    """Scores of this project; None: of all that the reader may see."""
     since: datetime | None = None
     """Scores judged then or later."""
     until: datetime | None = None
     """Scores judged earlier."""
-    where: tuple[tuple[str, str], ...] = ()
-    """(dimension, value): only scores with that value; of several values for one dimension any will do."""
-    limit: int = 1000
-    """Groups at most: by time, then the largest first."""
+    where: tuple[Condition | str, ...] = ()
+    """Conditions, or their texts as in `condition_of`; of several `=` on one field any will do."""
 
     def __post_init__(self) -> None:
         """Raise QueryError for what cannot be asked, with what can."""
-        for dimension in (*self.by, *(dimension for dimension, _ in self.where)):
-            require_dimension(dimension)
         for moment in (self.since, self.until):
             if moment is not None and moment.tzinfo is None:
                 raise QueryError(f"{moment.isoformat()} has no zone; give one, as 2026-01-31T12:00:00Z")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise QueryError(f"since {self.since.isoformat()} is not before until {self.until.isoformat()}")
+        _ = self.conditions
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """`where`, one for each field and operator, `=` and `!=` of one field joined."""
+        joined: dict[tuple[str, str], Condition] = {}
+        for item in self.where:
+            condition = condition_of(item) if isinstance(item, str) else item
+            key = (condition.field, condition.operator)
+            before = joined.get(key)
+            values = (*(before.values if before else ()), *condition.values)
+            joined[key] = Condition(condition.field, condition.operator, tuple(dict.fromkeys(values)))
+        return tuple(joined.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Filter):
+    """Which scores, in which groups."""
+
+    by: tuple[str, ...] = ("name",)
+    """Dimensions, one group for each combination of their values; none: all scores in one group."""
+    limit: int = 1000
+    """Groups at most, the largest first."""
+    level: float = LEVEL
+    """Confidence level of the intervals."""
+
+    def __post_init__(self) -> None:
+        """Raise QueryError for what cannot be asked, with what can."""
+        Filter.__post_init__(self)
+        for dimension in self.by:
+            require_dimension(dimension)
+        if len(set(self.by)) < len(self.by):
+            raise QueryError(f"a dimension is given twice: {', '.join(self.by)}")
         if not 1 <= self.limit <= GROUPS_MAX:
             raise QueryError(f"limit {self.limit} is not within 1..{GROUPS_MAX}")
+        require_level(self.level)
 
 
-def require_dimension(dimension: str) -> None:
-    """Raise QueryError, listing the dimensions, when this is none."""
-    column, _, key = dimension.partition(".")
-    if dimension not in DIMENSIONS and not (column in MAPS and key):
-        raise QueryError(
-            f"no dimension {dimension!r}; there are {', '.join(DIMENSIONS)}, metadata.KEY and lookups.FIELD.ATTRIBUTE"
-        )
+def require_level(level: float) -> None:
+    """Raise QueryError for a confidence level that is none."""
+    if not 0.0 < level < 1.0:
+        raise QueryError(f"confidence level {level} is not between 0 and 1; give 0.95")
 
 
-def conditions_of(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """`DIMENSION=VALUE` texts as pairs. Raises QueryError."""
-    pairs = [text.partition("=") for text in texts]
-    for dimension, separator, _ in pairs:
-        if not separator:
-            raise QueryError(f"{dimension!r} is not DIMENSION=VALUE, as in environment=prod")
-    return tuple((dimension, value) for dimension, _, value in pairs)
+def require_quantiles(quantiles: tuple[float, ...]) -> None:
+    """Raise QueryError for what is no quantile."""
+    for quantile in quantiles:
+        if not 0.0 <= quantile <= 1.0:
+            raise QueryError(f"quantile {quantile} is not within 0..1; give 0.99 for p99")

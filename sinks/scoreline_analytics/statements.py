@@ -1,21 +1,19 @@
-"""A question as SQL: the query file, allow-listed fragments in its places, every value a bound parameter."""
+"""Questions as SQL: the query file, allow-listed fragments in its places, every value a bound parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from scoreline_analytics.questions import Question, Step
+from scoreline_analytics.fields import MAPS, Condition, kind_of
+from scoreline_analytics.questions import Filter
 
-_STEPS: Mapping[Step, str] = {
-    "minute": "toStartOfMinute(timestamp)",
-    "hour": "toStartOfHour(timestamp)",
-    "day": "toStartOfDay(timestamp)",
-}
+_TYPES = {"text": "String", "number": "Float64", "moment": "DateTime64(6, 'UTC')"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,52 +24,88 @@ class Statement:
     parameters: Mapping[str, Any]
 
 
-def summary_statement(question: Question) -> Statement:
-    """The statement of queries/summary.sql. Its columns: the time if a step was asked, each dimension, the figures."""
-    parameters: dict[str, Any] = {"limit": question.limit + 1}
-    groups = {} if question.step is None else {"time": _STEPS[question.step]}
-    for number, dimension in enumerate(question.by):
-        groups[f"group_{number}"] = _column(dimension, f"by_{number}", parameters)
-    keys = ", ".join(groups) or "()"
-    sql = Template(_query("summary")).substitute(
-        groups=", ".join(f"{column} AS {alias}" for alias, column in groups.items()) or "1",
-        conditions=" AND ".join(_conditions(question, parameters)) or "1",
-        keys=keys,
-        order=", ".join(("time", "count DESC", *groups) if question.step else ("count DESC", *groups)),
-    )
-    return Statement(sql, parameters)
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of a statement that is being written. The only way for a value into a statement."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def bind(self, value: Any, type_: str) -> str:
+        """The place of a new parameter, as `{p0:String}`."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"{{{name}:{type_}}}"
+
+    def moment(self, moment: datetime) -> str:
+        """The place of a point in time."""
+        return self.bind(moment_text(moment), _TYPES["moment"])
+
+    def column(self, name: str) -> str:
+        """The expression of a field that `fields` has let through; a map's key is bound."""
+        column, _, key = name.partition(".")
+        return f"{column}[{self.bind(key, 'String')}]" if key else name
+
+    def statement(self, query: str, **places: str) -> Statement:
+        """The statement of queries/<query>.sql with fragments in its places."""
+        return Statement(template(query).substitute(places), self.values)
 
 
-def _conditions(question: Question, parameters: dict[str, Any]) -> list[str]:
+@cache
+def template(query: str) -> Template:
+    """The text of queries/<query>.sql."""
+    return Template((files("scoreline_analytics") / "queries" / f"{query}.sql").read_text())
+
+
+def moment_text(moment: datetime) -> str:
+    """A point in time as ClickHouse reads it, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def scope(asked: Filter, projects: Sequence[str] | None, parameters: Parameters) -> list[str]:
+    """Conditions on project, name and fields; those on time are apart. `projects` is what the reader may see."""
     conditions: list[str] = []
-    if question.names:
-        parameters["names"] = list(question.names)
-        conditions.append("name IN {names:Array(String)}")
-    if question.project is not None:
-        parameters["project"] = question.project
-        conditions.append("project = {project:String}")
-    for bound, moment, comparison in (("since", question.since, ">="), ("until", question.until, "<")):
-        if moment is not None:
-            parameters[bound] = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-            conditions.append(f"timestamp {comparison} {{{bound}:DateTime64(6, 'UTC')}}")
-    values: dict[str, list[str]] = {}
-    for dimension, value in question.where:
-        values.setdefault(dimension, []).append(value)
-    for number, (dimension, wanted) in enumerate(values.items()):
-        column = _column(dimension, f"where_{number}", parameters)
-        parameters[f"values_{number}"] = wanted
-        conditions.append(f"{column} IN {{values_{number}:Array(String)}}")
+    if projects is not None:
+        conditions.append(f"project IN {parameters.bind(list(projects), 'Array(String)')}")
+    if asked.project is not None:
+        conditions.append(f"project = {parameters.bind(asked.project, 'String')}")
+    if asked.names:
+        conditions.append(f"name IN {parameters.bind(list(asked.names), 'Array(String)')}")
+    for condition in asked.conditions:
+        conditions.extend(_condition(condition, parameters))
     return conditions
 
 
-def _column(dimension: str, parameter: str, parameters: dict[str, Any]) -> str:
-    """The expression of a dimension that `Question` has let through; a map's key is bound under `parameter`."""
-    column, _, key = dimension.partition(".")
-    if not key:
-        return dimension
-    parameters[parameter] = key
-    return f"{column}[{{{parameter}:String}}]"
+def times(asked: Filter, parameters: Parameters) -> list[str]:
+    """Conditions on the judged time."""
+    bounds = ((asked.since, ">="), (asked.until, "<"))
+    return [f"timestamp {sign} {parameters.moment(moment)}" for moment, sign in bounds if moment is not None]
 
 
-def _query(name: str) -> str:
-    return (files("scoreline_analytics") / "queries" / f"{name}.sql").read_text()
+def where(asked: Filter, projects: Sequence[str] | None, parameters: Parameters, *more: str) -> str:
+    """Every condition of a filter, joined."""
+    return every([*scope(asked, projects, parameters), *times(asked, parameters), *more])
+
+
+def every(conditions: Sequence[str]) -> str:
+    """All of them; of none, true."""
+    return " AND ".join(conditions) or "1"
+
+
+def _condition(asked: Condition, parameters: Parameters) -> list[str]:
+    column, _, key = asked.field.partition(".")
+    kind = kind_of(asked.field)
+    if asked.operator in ("has", "has not"):
+        sign = "NOT " if asked.operator == "has not" else ""
+        if column in MAPS:
+            return [f"{sign}mapContains({column}, {parameters.bind(key, 'String')})"]
+        return [f"{sign}isNotNull({column})" if kind == "number" else f"{sign}notEmpty({column})"]
+    place = parameters.column(asked.field)
+    type_ = _TYPES[kind]
+    values = [moment_text(value) if isinstance(value, datetime) else value for value in asked.values]
+    if asked.operator in ("=", "!="):
+        sign = "IN" if asked.operator == "=" else "NOT IN"
+        return [f"{place} {sign} {parameters.bind(values, f'Array({type_})')}"]
+    if asked.operator in ("~", "!~"):
+        sign = ">" if asked.operator == "~" else "="
+        return [f"positionCaseInsensitiveUTF8({place}, {parameters.bind(v, type_)}) {sign} 0" for v in values]
+    return [f"{place} {asked.operator} {parameters.bind(value, type_)}" for value in values]

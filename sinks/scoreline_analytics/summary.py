@@ -1,77 +1,76 @@
-"""`summary`: a question to ClickHouse, and the figures of each group that it answers."""
+"""`summary`: the figures of each group."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from scoreline.settings import Settings
-from scoreline_analytics.clickhouse import run
-from scoreline_analytics.questions import Question
-from scoreline_analytics.statements import summary_statement
+from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.figures import FIGURES, Figures, figures_of, quantile_name
+from scoreline_analytics.moments import Grouping, Key, moments_of, pieced_statement
+from scoreline_analytics.questions import GROUPS_MAX, Question, require_quantiles
+from scoreline_analytics.results import Result, Row
+from scoreline_analytics.rollups import levels_of
 
-FIGURES = ("count", "failed", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99")
+CATEGORIES_MAX = 50
+"""Categories of one group, the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The scores of one group in figures. A figure that does not exist (the sd of one score) or overflows is None."""
+    """The scores with the same values of the question's dimensions."""
 
-    time: datetime | None
-    """Start of the step, UTC; None when no step was asked."""
     dimensions: dict[str, str]
-    """Value of each dimension of the question; empty where the scores have none."""
-    count: int
-    """Scores, with a number or without; failed ones apart."""
-    failed: int
-    """Scores whose judge failed."""
-    mean: float | None
-    """Of the numbers; of true/false scores the share of true."""
-    sd: float | None
-    """Standard deviation of the sample (n - 1)."""
-    min: float | None
-    max: float | None
-    p50: float | None
-    """Quantiles are exact; between two scores the value is interpolated (as numpy's default and Excel's .INC)."""
-    p90: float | None
-    p95: float | None
-    p99: float | None
+    """Value of each dimension; empty where the scores have none."""
+    figures: Figures
 
-    def fields(self) -> dict[str, str | int | float | None]:
-        """Time (RFC 3339), dimensions and figures, flat, in the order of the question."""
-        time = {} if self.time is None else {"time": self.time.isoformat().replace("+00:00", "Z")}
-        return {**time, **self.dimensions, **{figure: getattr(self, figure) for figure in FIGURES}}
+    def row(self) -> Row:
+        """Dimensions and figures, flat, and the categories as a list of mappings."""
+        categories = [share.row() for share in self.figures.categories]
+        return {**self.dimensions, **self.figures.row(), "categories": categories}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Groups by time, then the largest first."""
+class Summary(Result):
+    """Groups, the largest first."""
 
+    question: Question
+    quantiles: tuple[float, ...]
     groups: tuple[Group, ...]
     is_complete: bool
     """Whether these are all; else the question's limit left some out."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.question.by, *FIGURES, *map(quantile_name, self.quantiles), "categories")
 
-def summary(settings: Settings, question: Question) -> Answer:
-    """Ask ClickHouse. Raises ClickHouseUnavailable, SchemaError, SettingsError, QueryError."""
-    rows = run(settings, summary_statement(question))
-    groups = tuple(_group(row, question) for row in rows[: question.limit])
-    return Answer(groups, is_complete=len(rows) <= question.limit)
-
-
-def _group(row: Sequence[Any], question: Question) -> Group:
-    *keys, count, failed, mean, sd, low, high, quantiles = row
-    time = None
-    if question.step is not None:
-        time, *keys = keys
-        time = time.replace(tzinfo=UTC)
-    quantiles = list(quantiles) or [None] * 4
-    figures = (_number(figure) for figure in (mean, sd, low, high, *quantiles))
-    return Group(time, dict(zip(question.by, keys, strict=False)), count, failed, *figures)
+    def rows(self) -> list[Row]:
+        return [group.row() for group in self.groups]
 
 
-def _number(figure: float | None) -> float | None:
-    return None if figure is None or not math.isfinite(figure) else figure
+def summary(reader: Reader, question: Question, quantiles: tuple[float, ...]) -> Summary:
+    """Ask ClickHouse."""
+    require_quantiles(quantiles)
+    grouping = Grouping(question.by, quantiles=quantiles)
+    found = moments_of(reader, question, grouping, question.limit + 1)
+    keys = list(found)[: question.limit]
+    categories = _categories(reader, question, grouping) if any("CATEGORICAL" in found[k].types for k in keys) else {}
+    groups = tuple(
+        Group(
+            dict(zip(question.by, key, strict=True)),
+            figures_of(found[key], question.level, quantiles, categories.get(key, ())),
+        )
+        for key in keys
+    )
+    return Summary(question, quantiles, groups, is_complete=len(found) <= question.limit)
+
+
+def _categories(reader: Reader, question: Question, grouping: Grouping) -> dict[Key, list[tuple[str, int]]]:
+    """Label and count of the most frequent categories of each group."""
+    levels = levels_of(question, (*grouping.by, "label"))
+    limits = {"categories": CATEGORIES_MAX, "limit": GROUPS_MAX}
+    statement = pieced_statement("categories", question, grouping, reader.projects, levels, limits)
+    found: dict[Any, list[tuple[str, int]]] = {}
+    for *key, label, n in reader.rows(statement):
+        found.setdefault(tuple(key[: len(grouping.by)]), []).append((label, n))
+    return found

@@ -149,7 +149,7 @@ def test_commands_show_what_was_stored(pipeline: Pipeline) -> None:
     pipeline.run("emit", "--name", "accuracy", "--value", "0.75", "--trace-id", "t", "--score-id", "s-1")
     pipeline.drain()
     [summary] = json.loads(pipeline.run("query", "--by", "name", "--json"))
-    assert (summary["name"], summary["count"], summary["mean"]) == ("accuracy", 1, 0.75)
+    assert (summary["name"], summary["n"], summary["mean"]) == ("accuracy", 1, 0.75)
     record = json.loads(pipeline.run("tail", "--from-beginning", "--max", "1", "--json"))
     assert (record["score_id"], record["value"]) == ("s-1", 0.75)
 

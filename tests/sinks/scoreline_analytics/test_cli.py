@@ -40,9 +40,14 @@ def test_json_is_an_array_of_groups(settings: Settings) -> None:
     accuracy, toxicity = json.loads(out)
     assert accuracy == {
         "name": "accuracy",
-        "count": 2,
+        "n": 2,
         "failed": 0,
+        "missing": 0,
+        "data_type": "NUMERIC",
         "mean": 0.5,
+        "mean_low": pytest.approx(0.5 - 12.706204736174698 * 0.25),
+        "mean_high": pytest.approx(0.5 + 12.706204736174698 * 0.25),
+        "true_rate": None,
         "sd": pytest.approx(0.125**0.5),
         "min": 0.25,
         "max": 0.75,
@@ -50,8 +55,9 @@ def test_json_is_an_array_of_groups(settings: Settings) -> None:
         "p90": pytest.approx(0.7),
         "p95": pytest.approx(0.725),
         "p99": pytest.approx(0.745),
+        "categories": [],
     }
-    assert (toxicity["name"], toxicity["count"], toxicity["mean"], toxicity["sd"]) == ("toxicity", 1, 1 / 3, None)
+    assert (toxicity["name"], toxicity["n"], toxicity["mean"], toxicity["sd"]) == ("toxicity", 1, 1 / 3, None)
 
 
 @pytest.mark.usefixtures("scores")
@@ -59,8 +65,8 @@ def test_csv_has_a_header_and_whole_numbers(settings: Settings) -> None:
     """Every digit of a double; empty for what does not exist."""
     out, _ = query(settings, "--format", "csv", "--by", "name", "metadata.model", "--step", "day", "--name", "toxicity")
     header, row = csv.reader(io.StringIO(out))
-    assert header[:6] == ["time", "name", "metadata.model", "count", "failed", "mean"]
-    assert row[:7] == ["2026-11-01T00:00:00Z", "toxicity", "", "1", "0", repr(1 / 3), ""]
+    assert header[:8] == ["time", "name", "metadata.model", "n", "failed", "missing", "data_type", "mean"]
+    assert row[:9] == ["2026-11-01T00:00:00Z", "toxicity", "", "1", "0", "0", "NUMERIC", repr(1 / 3), ""]
 
 
 @pytest.mark.usefixtures("scores")
@@ -69,9 +75,9 @@ def test_table_is_for_people_and_says_when_it_was_cut(settings: Settings) -> Non
     out, errors = query(
         settings, "--by", "metadata.model", "--since", "2026-11-01", "--until", "2026-11-02", "--limit", "1"
     )
-    assert [line.split() for line in out.splitlines()] == [
-        ["metadata.model", "count", "failed", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99"],
-        ["1", "0", "0.3333", *["0.3333"] * 6],
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "metadata.model n failed missing mean 95% interval sd min max p50 p90 p95 p99",
+        "1 0 0 0.3333 0.3333 0.3333 0.3333 0.3333 0.3333 0.3333",
     ]
     assert "more than 1 groups" in errors
 
@@ -81,7 +87,7 @@ def test_table_is_for_people_and_says_when_it_was_cut(settings: Settings) -> Non
     [
         (["--by", "colour"], 1, "no dimension 'colour'; there are project, name"),
         (["--since", "yesterday"], 1, "'yesterday' is no point in time"),
-        (["--step", "year"], 2, "minute"),
+        (["--step", "year"], 1, "30s, 5m, 1h"),
     ],
 )
 def test_question_that_cannot_be_asked_says_what_can(
@@ -94,6 +100,6 @@ def test_question_that_cannot_be_asked_says_what_can(
 @pytest.mark.usefixtures("store")
 def test_no_match_is_said(settings: Settings) -> None:
     """An empty table alone would look like a mistake."""
-    out, errors = query(settings, "--name", "none")
-    assert out.splitlines() == ["name  count  failed  mean  sd  min  max  p50  p90  p95  p99"]
+    out, errors = query(settings)
+    assert out.split()[:4] == ["name", "n", "failed", "missing"]
     assert "no scores match" in errors

@@ -12,10 +12,11 @@ import pytest
 
 from scoreline.errors import ClickHouseUnavailable, QueryError, SchemaError, SettingsError
 from scoreline.settings import Settings
-from scoreline_analytics.clickhouse import run
-from scoreline_analytics.questions import Question, Step
+from scoreline_analytics import Analytics, Condition, Question
+from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.figures import Figures
 from scoreline_analytics.statements import Statement
-from scoreline_analytics.summary import FIGURES, Group, summary
+from scoreline_analytics.summary import Summary
 from tests.sinks.scoreline_analytics.conftest import Store
 
 START = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)
@@ -35,13 +36,23 @@ NASTY = [
 ]
 
 
+COMPARED = ("n", "failed", "missing", "mean", "sd", "min", "max", "p50", "p90", "p95", "p99")
+
+
+def summary(settings: Settings, question: Question) -> Summary:
+    """Ask, and hang up."""
+    with Analytics(settings) as analytics:
+        return analytics.summary(question)
+
+
 def figures_of(values: list[float | None]) -> dict[str, Any]:
     """What `summary` should say about these values."""
     numbers = sorted(value for value in values if value is not None)
     cuts = statistics.quantiles(numbers, n=100, method="inclusive") if len(numbers) > 1 else numbers * 99
     return {
-        "count": len(values),
+        "n": len(values),
         "failed": 0,
+        "missing": len(values) - len(numbers),
         "mean": statistics.fmean(numbers) if numbers else None,
         "sd": statistics.stdev(numbers) if len(numbers) > 1 else None,
         "min": numbers[0] if numbers else None,
@@ -50,12 +61,12 @@ def figures_of(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def assert_figures(group: Group, values: list[float | None]) -> None:
+def assert_figures(figures: Figures, values: list[float | None]) -> None:
     """Counts and extremes exactly, the rest as far as doubles go."""
     expected = figures_of(values)
-    actual = {figure: getattr(group, figure) for figure in FIGURES}
-    assert (actual["count"], actual["min"], actual["max"]) == (expected["count"], expected["min"], expected["max"])
-    for figure in FIGURES:
+    actual = figures.row()
+    assert (actual["n"], actual["min"], actual["max"]) == (expected["n"], expected["min"], expected["max"])
+    for figure in COMPARED:
         close = None if expected[figure] is None else pytest.approx(expected[figure], rel=1e-12, abs=1e-12)
         assert actual[figure] == close, figure
 
@@ -91,9 +102,9 @@ def test_failed_scores_are_counted_apart(settings: Settings, store: Store) -> No
     """A judge that crashed shows up and moves no figure."""
     store({"value": 0.5}, {"value": 1.0}, {"value": None, "status": "failed", "error": "timed out"})
     [group] = summary(settings, Question()).groups
-    assert (group.count, group.failed, group.mean) == (2, 1, 0.75)
-    [failed] = summary(settings, Question(where=(("status", "failed"),))).groups
-    assert (failed.count, failed.failed, failed.mean) == (0, 1, None)
+    assert (group.figures.n, group.figures.failed, group.figures.mean) == (2, 1, 0.75)
+    [failed] = summary(settings, Question(where=("status=failed",))).groups
+    assert (failed.figures.n, failed.figures.failed, failed.figures.mean) == (0, 1, None)
 
 
 @pytest.mark.parametrize("by", [(), ("name",), ("environment", "metadata.model")])
@@ -105,24 +116,9 @@ def test_figures_agree_with_plain_python(settings: Settings, scores: list[dict[s
     assert {tuple(group.dimensions.values()) for group in answer.groups} == expected.keys()
     for group in answer.groups:
         assert tuple(group.dimensions) == by
-        assert_figures(group, expected[tuple(group.dimensions.values())])
-    counts = [group.count for group in answer.groups]
+        assert_figures(group.figures, expected[tuple(group.dimensions.values())])
+    counts = [group.figures.n for group in answer.groups]
     assert counts == sorted(counts, reverse=True)
-
-
-@pytest.mark.parametrize(("step", "cut"), [("minute", 16), ("hour", 13), ("day", 10)])
-def test_steps_are_minutes_hours_and_days_of_the_judged_time(
-    settings: Settings, scores: list[dict[str, Any]], step: Step, cut: int
-) -> None:
-    """In UTC, in order."""
-    expected = grouped([{**row, "start": row["timestamp"][:cut]} for row in scores], "start")
-    answer = summary(settings, Question(by=(), step=step))
-    times = [group.time for group in answer.groups if group.time is not None]
-    assert times == sorted(times)
-    assert [time.strftime("%Y-%m-%d %H:%M:%S")[:cut] for time in times] == [start for (start,) in sorted(expected)]
-    assert all(time.utcoffset() == timedelta() for time in times)
-    for group, time in zip(answer.groups, times, strict=True):
-        assert_figures(group, expected[(time.strftime("%Y-%m-%d %H:%M:%S")[:cut],)])
 
 
 def test_scores_are_chosen_by_time_name_and_dimension(settings: Settings, scores: list[dict[str, Any]]) -> None:
@@ -142,10 +138,10 @@ def test_scores_are_chosen_by_time_name_and_dimension(settings: Settings, scores
             project="team",
             since=since,
             until=until,
-            where=(("environment", "prod"), ("metadata.model", "a"), ("metadata.model", "")),
+            where=("environment=prod", "metadata.model=a", "metadata.model="),
         ),
     ).groups
-    assert_figures(group, [row["value"] for row in chosen[5:25]])
+    assert_figures(group.figures, [row["value"] for row in chosen[5:25]])
 
 
 def test_groups_beyond_the_limit_are_told_of(settings: Settings, scores: list[dict[str, Any]]) -> None:
@@ -161,9 +157,11 @@ def test_any_text_is_found_as_it_is(settings: Settings, store: Store) -> None:
     assert names == set(NASTY)
     for text in NASTY:
         dimension = f"metadata.{text}"
-        asked = Question(by=(dimension, "label"), names=(text,), where=((dimension, text), ("label", text)))
+        asked = Question(
+            by=(dimension, "label"), names=(text,), where=(Condition(dimension, "=", (text,)), f"label={text}")
+        )
         [group] = summary(settings, asked).groups
-        assert (group.dimensions, group.count) == ({dimension: text, "label": text}, 1)
+        assert (group.dimensions, group.figures.n) == ({dimension: text, "label": text}, 1)
 
 
 def test_true_rate_is_the_mean(settings: Settings, store: Store) -> None:
@@ -171,8 +169,9 @@ def test_true_rate_is_the_mean(settings: Settings, store: Store) -> None:
     store(*({"name": "passed", "data_type": "BOOLEAN", "value": float(n < 3), "label": "true"} for n in range(4)))
     store({"name": "verdict", "data_type": "CATEGORICAL", "value": None, "label": "good"})
     passed, verdict = summary(settings, Question()).groups
-    assert (passed.count, passed.mean) == (4, 0.75)
-    assert verdict.fields() == {"name": "verdict", **dict.fromkeys(FIGURES), "count": 1, "failed": 0}
+    assert (passed.figures.n, passed.figures.mean, passed.figures.true_rate) == (4, 0.75, 0.75)
+    assert (verdict.figures.n, verdict.figures.missing, verdict.figures.mean) == (1, 1, None)
+    assert [(share.label, share.n, share.share) for share in verdict.figures.categories] == [("good", 1, 1.0)]
 
 
 def test_no_scores_are_no_groups(settings: Settings, store: Store) -> None:
@@ -184,13 +183,13 @@ def test_nothing_can_be_written(settings: Settings, store: Store) -> None:
     """Whatever the SQL, and whatever the user may do."""
     store({"value": 1.0})
     with pytest.raises(QueryError, match="READONLY"):
-        run(settings, Statement("TRUNCATE TABLE scores", {}))
-    assert summary(settings, Question()).groups[0].count == 1
+        Reader(settings).rows(Statement("TRUNCATE TABLE scores", {}))
+    assert summary(settings, Question()).groups[0].figures.n == 1
 
 
 def test_query_is_bounded_in_time(settings: Settings, store: Store) -> None:
     """ClickHouse is told so."""
-    [(seconds,)] = run(settings, Statement("SELECT getSetting('max_execution_time')", {}))
+    [(seconds,)] = Reader(settings).rows(Statement("SELECT getSetting('max_execution_time')", {}))
     assert seconds == 30
 
 

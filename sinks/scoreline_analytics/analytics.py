@@ -1,0 +1,99 @@
+"""`Analytics`: every question that can be asked, over one ClickHouse client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from scoreline.settings import Settings, load_settings
+from scoreline_analytics import catalogue, scores
+from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.histogram import Histogram, histogram
+from scoreline_analytics.known import require_known
+from scoreline_analytics.questions import QUANTILES, Filter, Question
+from scoreline_analytics.results import Row
+from scoreline_analytics.series import Series, series
+from scoreline_analytics.steps import Step, step_of
+from scoreline_analytics.summary import Summary, summary
+
+ALL = Filter()
+
+
+class Analytics:
+    """Questions about stored scores. One handle serves many threads; it connects at the first question.
+
+    `projects` restricts everything that it ever answers; None: all projects. Every method raises QueryError for what
+    cannot be asked or does not exist (the message lists what does, the likest first), SchemaError, SettingsError and
+    ClickHouseUnavailable.
+    """
+
+    def __init__(self, settings: Settings | None = None, projects: Sequence[str] | None = None) -> None:
+        self._reader = Reader(settings or load_settings(), projects)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._reader.close()
+
+    def names(self, asked: Filter = ALL) -> catalogue.Names:
+        """Every score name with its type, counts and latest score."""
+        return catalogue.names(self._reader, asked)
+
+    def dimensions(self, asked: Filter = ALL) -> catalogue.Valued:
+        """What scores can be grouped and filtered by, the keys of metadata and lookups too."""
+        return catalogue.dimensions(self._reader, asked)
+
+    def values(self, dimension: str, asked: Filter = ALL, limit: int = 100) -> catalogue.Valued:
+        """Values of a dimension with their counts, the most frequent first."""
+        return catalogue.values(self._reader, dimension, asked, limit)
+
+    def summary(self, question: Question, quantiles: tuple[float, ...] = QUANTILES) -> Summary:
+        """Figures of each group. Without quantiles it is read from the rollups, where the question allows."""
+        answer = summary(self._reader, question, quantiles)
+        require_known(self._reader, question, is_empty=not answer.groups)
+        return answer
+
+    def series(
+        self, question: Question, step: str | Step, zone: str = "UTC", quantiles: tuple[float, ...] = ()
+    ) -> Series:
+        """Figures of each group in each bucket of time, gaps too; from the rollups, where question and step allow."""
+        answer = series(self._reader, question, step if isinstance(step, Step) else step_of(step, zone), quantiles)
+        require_known(self._reader, question, is_empty=not answer.points)
+        return answer
+
+    def histogram(self, question: Question, bins: int = 20, range: tuple[float, float] | None = None) -> Histogram:  # noqa: A002
+        """How many numbers lie in each of equal bins (over the range, or from the least to the greatest of all groups),
+        and how often each category was given."""
+        answer = histogram(self._reader, question, bins, range)
+        require_known(self._reader, question, is_empty=not answer.groups)
+        return answer
+
+    def worst(self, asked: Filter = ALL, n: int = 10) -> scores.Scores:
+        """The scores with the lowest normalized value (1 is the better end), where there is none the lowest value."""
+        answer = scores.worst(self._reader, asked, n)
+        require_known(self._reader, asked, is_empty=not answer.items)
+        return answer
+
+    def latest(self, asked: Filter = ALL, n: int = 10) -> scores.Scores:
+        """The scores that were judged last, the latest first."""
+        answer = scores.latest(self._reader, asked, n)
+        require_known(self._reader, asked, is_empty=not answer.items)
+        return answer
+
+    def scores(self, asked: Filter = ALL) -> scores.Export:
+        """Every score of a filter as a stream of batches."""
+        return scores.export(self._reader, asked)
+
+    def score(self, project: str, score_id: str) -> Row | None:
+        """One score; None where there is none."""
+        return scores.score(self._reader, project, score_id)
+
+    def trace(self, trace_id: str, project: str | None = None) -> scores.Scores:
+        """The scores of a trace and its observations, in order of time."""
+        return scores.trace(self._reader, trace_id, project)

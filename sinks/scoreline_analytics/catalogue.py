@@ -1,0 +1,135 @@
+"""What there is to ask about: names, dimensions, values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.extent import extent_of
+from scoreline_analytics.fields import DIMENSIONS, MAPS, require_dimension
+from scoreline_analytics.moments import Grouping, moments_of
+from scoreline_analytics.questions import GROUPS_MAX, Filter, Question
+from scoreline_analytics.results import Result, Row
+from scoreline_analytics.rollups import levels_of
+from scoreline_analytics.statements import Parameters, where
+
+KEYS_DAYS = 30
+"""Keys of maps are looked for in this many days before the latest score, where the filter says no time."""
+KEYS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A score name of one project."""
+
+    project: str
+    name: str
+    data_type: str
+    """NUMERIC, CATEGORICAL or BOOLEAN; empty: failed scores that do not say. A name has a row for each of its types."""
+    n: int
+    failed: int
+    last: datetime
+    """When the latest was judged, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names(Result):
+    """Every score name, the most frequent first."""
+
+    names: tuple[Name, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("project", "name", "data_type", "n", "failed", "last")
+
+    def rows(self) -> list[Row]:
+        return [{column: getattr(name, column) for column in self.columns} for name in self.names]
+
+
+@dataclass(frozen=True, slots=True)
+class Valued(Result):
+    """Values of a dimension, or dimensions themselves, with the number of scores that have them (failed ones too)."""
+
+    dimension: str
+    """Which dimension's values these are; `dimension` itself for the dimensions."""
+    counts: dict[str, int | None]
+    """The most frequent first. None: not counted."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.dimension, "n")
+
+    def rows(self) -> list[Row]:
+        return [dict(zip(self.columns, item, strict=True)) for item in self.counts.items()]
+
+
+def names(reader: Reader, asked: Filter) -> Names:
+    """Ask ClickHouse."""
+    keys = ("project", "name", "data_type")
+    question = question_of(asked, keys)
+    found = moments_of(reader, question, Grouping(keys), GROUPS_MAX)
+    last = _last(reader, asked)
+    return Names(
+        tuple(Name(*map(str, key), n=m.n, failed=m.failed, last=last[key]) for key, m in found.items() if key in last)
+    )
+
+
+def question_of(asked: Filter, by: tuple[str, ...], limit: int = GROUPS_MAX) -> Question:
+    """The filter's scores in groups."""
+    return Question(
+        names=asked.names,
+        project=asked.project,
+        since=asked.since,
+        until=asked.until,
+        where=asked.where,
+        by=by,
+        limit=limit,
+    )
+
+
+def _last(reader: Reader, asked: Filter) -> dict[tuple[str, ...], datetime]:
+    """When the latest score of each project, name and type was judged: its bucket by the rollup, in it by the rows."""
+    parameters = Parameters()
+    conditions = where(asked, reader.projects, parameters)
+    hours: list[tuple[Any, ...]] = []
+    for level in levels_of(asked, ())[-1:]:
+        inner = Parameters()
+        bounded = Filter(names=asked.names, project=asked.project, where=asked.where)
+        until = [f"{level.time} < {inner.moment(asked.until)}"] if asked.until is not None else []
+        hours = reader.rows(
+            inner.statement(
+                "last_buckets", bucket=level.time, conditions=where(bounded, reader.projects, inner, *until)
+            )
+        )
+        place = parameters.bind(hours, "Array(Tuple(String, String, DateTime('UTC')))")
+        conditions += f" AND (project, name, {level.time}) IN {place}"
+    rows = reader.rows(parameters.statement("last", conditions=conditions))
+    return {(project, name, type_): last.replace(tzinfo=UTC) for project, name, type_, last in rows}
+
+
+def dimensions(reader: Reader, asked: Filter) -> Valued:
+    """Ask ClickHouse for the keys of the maps; the other dimensions are always the same."""
+    if asked.since is None and (extent := extent_of(reader, asked)) is not None:
+        asked = Filter(
+            names=asked.names,
+            project=asked.project,
+            since=extent[1] - timedelta(days=KEYS_DAYS),
+            until=asked.until,
+            where=asked.where,
+        )
+    counts: dict[str, int] = {}
+    for column in MAPS:
+        parameters = Parameters({"limit": KEYS_MAX})
+        conditions = where(asked, reader.projects, parameters)
+        for key, n in reader.rows(parameters.statement("keys", column=column, conditions=conditions)):
+            counts[f"{column}.{key}"] = n
+    return Valued("dimension", {**dict.fromkeys(DIMENSIONS), **counts})
+
+
+def values(reader: Reader, dimension: str, asked: Filter, limit: int) -> Valued:
+    """Ask ClickHouse."""
+    require_dimension(dimension)
+    found = moments_of(reader, question_of(asked, (dimension,), limit), Grouping((dimension,)), limit)
+    return Valued(dimension, {key[0]: m.n + m.failed for key, m in found.items()})

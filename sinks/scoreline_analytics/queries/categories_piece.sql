@@ -1,0 +1,5 @@
+-- Purpose: the part of categories.sql that one projection holds, or the rows.
+SELECT $groups, label, count() - countIf(status = 'failed') AS part_n
+FROM scores
+WHERE $conditions AND data_type = 'CATEGORICAL'
+GROUP BY $keys, label

@@ -1,0 +1,6 @@
+-- Purpose: whole scores in an order, the first of them.
+SELECT $columns
+FROM scores
+WHERE $conditions
+ORDER BY $order
+LIMIT $limit
