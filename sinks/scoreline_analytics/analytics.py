@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from scoreline.settings import Settings, load_settings
 from scoreline_analytics import catalogue, scores
 from scoreline_analytics.clickhouse import Reader
 from scoreline_analytics.histogram import Histogram, histogram
 from scoreline_analytics.known import require_known
-from scoreline_analytics.questions import QUANTILES, Filter, Question
+from scoreline_analytics.questions import LEVEL, QUANTILES, Filter, Question
 from scoreline_analytics.results import Row
 from scoreline_analytics.series import Series, series
 from scoreline_analytics.steps import Step, step_of
 from scoreline_analytics.summary import Summary, summary
+
+if TYPE_CHECKING:
+    from scoreline_analytics.agreement import Agreement
+    from scoreline_analytics.change import Change
+    from scoreline_analytics.compare import Comparison
 
 ALL = Filter()
 
@@ -73,6 +79,38 @@ class Analytics:
         answer = histogram(self._reader, question, bins, range)
         require_known(self._reader, question, is_empty=not answer.groups)
         return answer
+
+    def change(self, question: Question, now: datetime | None = None) -> Change:
+        """Each group from `since` to `until` (`now` where it is not said) against as long a time before `since`."""
+        from scoreline_analytics.change import change
+
+        answer = change(self._reader, question, now or datetime.now(UTC))
+        require_known(self._reader, question, is_empty=not answer.groups)
+        return answer
+
+    def compare(self, a: Filter, b: Filter, pair: str = "auto", level: float = LEVEL) -> Comparison:
+        """Each score name of two sides: b less a, paired by item where there are pairs.
+
+        `pair` is the dimension that names the item, `none`, or `auto`: the first of `pairing.PAIR_KEYS` by which two
+        items or more have exactly one score of a name on each side.
+        """
+        from scoreline_analytics.compare import compare
+
+        answer = compare(self._reader, a, b, pair, level)
+        require_known(self._reader, a, is_empty=not any(name.n_a + name.failed_a for name in answer.names))
+        require_known(self._reader, b, is_empty=not any(name.n_b + name.failed_b for name in answer.names))
+        return answer
+
+    def agreement(self, a: Filter, b: Filter, pair: str = "auto", level: float = LEVEL) -> Agreement:
+        """How far two names or judges say the same of the same items; `pair` as in `compare`.
+
+        It takes a million pairs at most.
+        """
+        from scoreline_analytics.agreement import agreement
+
+        for side in (a, b):
+            require_known(self._reader, side, is_empty=True)
+        return agreement(self._reader, a, b, pair, level)
 
     def worst(self, asked: Filter = ALL, n: int = 10) -> scores.Scores:
         """The scores with the lowest normalized value (1 is the better end), where there is none the lowest value."""

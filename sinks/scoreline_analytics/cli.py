@@ -6,14 +6,16 @@ import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from scoreline_analytics.analytics import Analytics
 from scoreline_analytics.fields import require_dimension
-from scoreline_analytics.options import Grouped, Output, Which
-from scoreline_analytics.printing import bar, figures_row, print_rows, put
+from scoreline_analytics.options import Grouped, Output, Which, several
+from scoreline_analytics.printing import bar, difference_row, figures_row, print_rows, put
+from scoreline_analytics.questions import LEVEL
 from scoreline_analytics.results import Row
 from scoreline_analytics.series import Series
 from scoreline_analytics.steps import step_of
@@ -141,6 +143,86 @@ def histogram(
     for group in answer.groups:
         if group.below or group.above:
             sys.stderr.write(f"{group.dimensions}: {group.below} below the range, {group.above} above it\n")
+
+
+@app.command
+def change(*, grouped: Grouped = _GROUPED, output: Output = _OUTPUT) -> None:
+    """The time since --since against as long a time before it: difference with its interval and p value.
+
+    scoreline query change --since 7d --by name environment
+    """
+    question = grouped.question()
+    with answering() as analytics:
+        answer = analytics.change(question)
+    if not answer.groups:
+        _say_empty()
+    put(answer, output, [difference_row(row, question.level) for row in answer.rows()])
+    _say_cut(answer.is_complete, question.limit)
+
+
+@app.command
+def compare(
+    *,
+    a: Annotated[list[str], several("Conditions of side a, as of --where.")],
+    b: Annotated[list[str], several("Conditions of side b.")],
+    pair: str = "auto",
+    level: float = LEVEL,
+    which: Which = _WHICH,
+    output: Output = _OUTPUT,
+) -> None:
+    """Two runs, releases, models or periods, score name by score name: b less a.
+
+    Scores of the same item are paired (paired t test, exact McNemar test of true/false), else the sides are compared
+    as they are (Welch's t test, Fisher's exact test; categories by chi-squared). p values of many names are corrected
+    by Holm and by Benjamini and Hochberg.
+
+        scoreline query compare --a release=v1 --b release=v2 --pair metadata.item
+        scoreline query compare --a evaluator_model=x --b evaluator_model=y --name accuracy --since 7d
+        scoreline query compare --a 'timestamp<2026-02-01' --b 'timestamp>=2026-02-01' --pair none
+
+    Parameters
+    ----------
+    pair
+        Dimension that names the item, none, or auto: the first by which two items or more are on both sides, of
+        metadata.item, .item_id, .example_id, .sample_id, .dataset_item_id, observation_id, trace_id, session_id.
+    level
+        Confidence level of the intervals.
+    """
+    sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
+    with answering() as analytics:
+        answer = analytics.compare(sides[0], sides[1], pair, level)
+    if not answer.names:
+        _say_empty()
+    put(answer, output, [difference_row(row, level) for row in answer.rows()])
+    sys.stderr.write(f"{answer.rule}\n")
+
+
+@app.command
+def agreement(
+    *,
+    a: Annotated[list[str], several("Conditions of side a, as of --where.")],
+    b: Annotated[list[str], several("Conditions of side b.")],
+    pair: str = "auto",
+    level: float = LEVEL,
+    which: Which = _WHICH,
+    output: Output = _OUTPUT,
+) -> None:
+    """How far two score names or two judges say the same of the same items.
+
+        scoreline query agreement --name helpful --a author=ann --b evaluator_name=judge --pair trace_id
+
+    Parameters
+    ----------
+    pair
+        As of `scoreline query compare`.
+    level
+        Confidence level of the intervals.
+    """
+    sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
+    with answering() as analytics:
+        answer = analytics.agreement(sides[0], sides[1], pair, level)
+    put(answer, output, [{"figure": name, "value": value} for name, value in answer.rows()[0].items()])
+    sys.stderr.write(f"{answer.rule}\n")
 
 
 @app.command

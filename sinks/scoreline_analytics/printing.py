@@ -79,4 +79,20 @@ def figures_row(row: Row, level: float) -> Row:
     return result
 
 
+def difference_row(row: Row, level: float) -> Row:
+    """A row of a difference for people: the interval in one cell, without what the others say already."""
+    result: Row = {}
+    for key, value in row.items():
+        if key in _NOT_SHOWN_OF_DIFFERENCES:
+            continue
+        if key == "low":
+            result[f"{level * 100:g}% interval"] = interval(value, row["high"])
+        elif key == "effect":
+            result["effect"] = "" if value is None else f"{value} {cell(row['effect_size'])}"
+        else:
+            result[key] = value
+    return result
+
+
+_NOT_SHOWN_OF_DIFFERENCES = {"data_type", "high", "effect_size", "hedges_g", "missing_a", "missing_b"}
 _NOT_SHOWN = {"data_type", "mean_low", "mean_high", "true_rate", "categories"}

@@ -91,14 +91,19 @@ def every(conditions: Sequence[str]) -> str:
     return " AND ".join(conditions) or "1"
 
 
+def has(name: str, parameters: Parameters) -> str:
+    """That a score has something in a field."""
+    column, _, key = name.partition(".")
+    if column in MAPS:
+        return f"mapContains({column}, {parameters.bind(key, 'String')})"
+    return f"isNotNull({column})" if kind_of(name) == "number" else f"notEmpty({column})"
+
+
 def _condition(asked: Condition, parameters: Parameters) -> list[str]:
-    column, _, key = asked.field.partition(".")
     kind = kind_of(asked.field)
     if asked.operator in ("has", "has not"):
         sign = "NOT " if asked.operator == "has not" else ""
-        if column in MAPS:
-            return [f"{sign}mapContains({column}, {parameters.bind(key, 'String')})"]
-        return [f"{sign}isNotNull({column})" if kind == "number" else f"{sign}notEmpty({column})"]
+        return [f"{sign}{has(asked.field, parameters)}"]
     place = parameters.column(asked.field)
     type_ = _TYPES[kind]
     values = [moment_text(value) if isinstance(value, datetime) else value for value in asked.values]

@@ -45,8 +45,9 @@ def step_of(text: str, zone: str = "UTC") -> Step:
 def edges_of(step: Step, first: datetime, last: datetime) -> list[int]:
     """Epoch seconds at which the buckets begin that hold all from `first` to `last`, and the end of the last bucket.
 
-    Steps of seconds, minutes and hours count from the zone's midnight of the first day, days and months from the
-    calendar, weeks from Monday. Raises QueryError when there would be more than BUCKETS_MAX.
+    Seconds, minutes and hours that divide a day count from the zone's midnight of the first day, others from the
+    epoch; days and months begin at the zone's midnight, weeks on Monday. Raises QueryError for
+    more than BUCKETS_MAX.
     """
     if step.unit in ("d", "w", "mo"):
         return _calendar(step, first, last)

@@ -21,13 +21,18 @@ _SHARE = pa.struct(
         ("high", pa.float64()),
     ]
 )
+_FLOATS = (
+    *("mean", "mean_low", "mean_high", "mean_before", "mean_a", "mean_b", "difference", "effect_size", "hedges_g"),
+    *("p", "p_holm", "p_bh", "p50", "p90", "p95", "p99", "value", "normalized", "true_rate", "sd", "min", "max"),
+    *("low", "high", "share", "pearson", "pearson_low", "pearson_high", "spearman", "mae", "rmse", "bias", "same"),
+    *("same_low", "same_high", "kappa"),
+)
 _TYPES: dict[str, Any] = {
     "metadata": TEXTS,
     "lookups": TEXTS,
     "categories": pa.list_(_SHARE),
     **dict.fromkeys(("time", "timestamp", "received_at", "last"), MOMENT),
-    **dict.fromkeys(("value", "normalized", "true_rate", "sd", "min", "max", "low", "high", "share"), pa.float64()),
-    **dict.fromkeys(("mean", "mean_low", "mean_high", "difference", "p", "p_holm", "p_bh"), pa.float64()),
+    **dict.fromkeys(_FLOATS, pa.float64()),
     **dict.fromkeys(("n", "failed", "missing", "config_version", "raw_partition", "raw_offset"), pa.int64()),
 }
 """Types of the columns whose type their cells may not tell."""

@@ -11,6 +11,7 @@ import clickhouse_connect
 import pytest
 
 from scoreline.settings import Settings
+from scoreline_analytics import Analytics
 from scoreline_sink.schema import migrate
 
 Store = Callable[..., None]
@@ -50,3 +51,10 @@ def store(settings: Settings) -> Iterator[Store]:
     yield store
     client.command(f"DROP DATABASE {settings.clickhouse_database} SYNC")
     client.close()
+
+
+@pytest.fixture
+def analytics(settings: Settings) -> Iterator[Analytics]:
+    """Questions to that database."""
+    with Analytics(settings) as analytics:
+        yield analytics
