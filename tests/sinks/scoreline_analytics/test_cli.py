@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,86 @@ def test_no_match_is_said(settings: Settings) -> None:
     out, errors = query(settings)
     assert out.split()[:4] == ["name", "n", "failed", "missing"]
     assert "no scores match" in errors
+
+
+@pytest.fixture
+def runs(store: Store) -> None:
+    """Two releases over three items and two hours, one failed; the second release is better by a tenth."""
+    for number, (release, item) in enumerate((release, item) for release in ("v1", "v2") for item in range(4)):
+        failed = (release, item) == ("v2", 3)
+        store(
+            {
+                "release": release,
+                "metadata": {"item": str(item)},
+                "value": None if failed else item / 4 + 0.1 * (release == "v2") + 0.01 * item * (release == "v2"),
+                "status": "failed" if failed else "ok",
+                "comment": f"about {item}",
+                "timestamp": f"2026-11-01 {10 + 2 * (number // 4)}:0{item}:00",
+            }
+        )
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("arguments", "seen", "said"),
+    [
+        (["series", "--step", "1h", "--by", "name"], ["2026-11-01 11:00", "accuracy", "0", "0", "0"], ""),
+        (["histogram", "--bins", "2", "--range", "0", "1"], ["accuracy", "0.5", "1", "3", "0.4286", "█"], ""),
+        (
+            ["compare", "--a", "release=v1", "--b", "release=v2"],
+            ["paired t", "3", "0.11", "0.08516 … 0.1348"],
+            "paired by",
+        ),
+        (["change", "--since", "2026-11-01T11:00:00Z", "--until", "2026-11-01T13:00:00Z"], ["Welch t", "-0.015"], ""),
+        (["worst", "-n", "1"], ["accuracy", "about 0"], ""),
+        (["latest", "--where", "status=failed"], ["failed", "about 3"], ""),
+        (["names"], ["NUMERIC", "7", "1", "2026-11-01 12:03"], ""),
+        (["values", "release"], ["v1", "v2", "4"], ""),
+        (["values"], ["metadata.item", "8"], ""),
+        (["scores", "--format", "table"], ["about 2", "t-1"], ""),
+        (["agreement", "--a", "release=v1", "--b", "release=v2"], ["pearson", "1"], "paired by metadata.item"),
+    ],
+)
+def test_every_question_has_a_table(settings: Settings, arguments: list[str], seen: list[str], said: str) -> None:
+    """With what a person looks for in it, and how it was paired on stderr."""
+    out, errors = query(settings, *arguments)
+    for text in seen:
+        assert text in out
+    assert said in errors
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("arguments", "n"),
+    [
+        (["series", "--step", "1h"], 3),
+        (["histogram", "--bins", "5"], 5),
+        (["compare", "--a", "release=v1", "--b", "release=v2"], 1),
+        (["change", "--since", "2026-11-01T11:00:00Z", "--until", "2026-11-01T13:00:00Z"], 1),
+        (["worst"], 7),
+        (["latest"], 8),
+        (["names"], 1),
+        (["scores"], 8),
+    ],
+)
+def test_every_question_has_json(settings: Settings, arguments: list[str], n: int) -> None:
+    """An array of objects, without NaN."""
+    out, _ = query(settings, *arguments, "--json")
+    assert len(json.loads(out, parse_constant=lambda constant: pytest.fail(constant))) == n
+
+
+@pytest.mark.usefixtures("runs")
+def test_scores_go_into_a_file_by_its_suffix(settings: Settings, tmp_path: Path) -> None:
+    """And how many is said; without a file they are JSON lines."""
+    _, errors = query(settings, "scores", "--name", "accuracy", "--output", str(tmp_path / "scores.csv"))
+    assert "8 scores in" in errors
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 9
+    out, _ = query(settings, "scores", "--where", "release=v2", "status!=failed")
+    assert [json.loads(line)["release"] for line in out.splitlines()] == ["v2"] * 3
+
+
+@pytest.mark.parametrize("command", ["", "series", "histogram", "compare", "change", "worst", "scores", "agreement"])
+def test_help_teaches_by_example(settings: Settings, command: str) -> None:
+    """Of every question."""
+    out, _ = query(settings, *command.split(), "--help")
+    assert "scoreline query " + command in " ".join(out.split())
