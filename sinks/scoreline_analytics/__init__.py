@@ -22,7 +22,7 @@
     histogram(question, bins=20, range=None) -> Histogram          .groups: bins (low, high, n), categories
     change(question, now=None) -> Change       .groups: before, after (Figures), difference, low, high, p
     worst(filter, n) / latest(filter, n) -> Scores                 .items: rows of whole scores
-    scores(filter) -> Export                   iterate: batches of Scores; .arrow(); .write(path)
+    scores(filter) -> Export                   iterate: answers of some rows; .arrow(); .write(path)
     score(project, score_id) -> row or None    trace(trace_id, project=None) -> Scores
     compare(a, b, pair="auto", level=0.95) -> Comparison           .names: one Compared for each score name
     agreement(a, b, pair="auto", level=0.95) -> Agreement

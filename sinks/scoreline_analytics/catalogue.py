@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from scoreline_analytics.clickhouse import Reader
 from scoreline_analytics.extent import extent_of
@@ -12,8 +11,8 @@ from scoreline_analytics.fields import DIMENSIONS, MAPS, require_dimension
 from scoreline_analytics.moments import Grouping, moments_of
 from scoreline_analytics.questions import GROUPS_MAX, Filter, Question
 from scoreline_analytics.results import Result, Row
-from scoreline_analytics.rollups import levels_of
-from scoreline_analytics.statements import Parameters, where
+from scoreline_analytics.rollups import Level, floor_of, levels_of
+from scoreline_analytics.statements import Parameters, Statement, every, scope, where
 
 KEYS_DAYS = 30
 """Keys of maps are looked for in this many days before the latest score, where the filter says no time."""
@@ -93,20 +92,24 @@ def _last(reader: Reader, asked: Filter) -> dict[tuple[str, ...], datetime]:
     """When the latest score of each project, name and type was judged: its bucket by the rollup, in it by the rows."""
     parameters = Parameters()
     conditions = where(asked, reader.projects, parameters)
-    hours: list[tuple[Any, ...]] = []
-    for level in levels_of(asked, ())[-1:]:
-        inner = Parameters()
-        bounded = Filter(names=asked.names, project=asked.project, where=asked.where)
-        until = [f"{level.time} < {inner.moment(asked.until)}"] if asked.until is not None else []
-        hours = reader.rows(
-            inner.statement(
-                "last_buckets", bucket=level.time, conditions=where(bounded, reader.projects, inner, *until)
-            )
-        )
-        place = parameters.bind(hours, "Array(Tuple(String, String, DateTime('UTC')))")
-        conditions += f" AND (project, name, {level.time}) IN {place}"
+    for level in levels_of(asked, ())[:1]:
+        # The bucket that `until` cuts may hold later scores only, so it is none of the rollup's.
+        end = None if asked.until is None else floor_of(asked.until, level)
+        buckets = reader.rows(buckets_statement(reader, asked, level, end))
+        place = parameters.bind(buckets, "Array(Tuple(String, String, DateTime('UTC')))")
+        cut = "" if end is None else f" OR timestamp >= {parameters.moment(end)}"
+        conditions += f" AND ((project, name, {level.time}) IN {place}{cut})"
     rows = reader.rows(parameters.statement("last", conditions=conditions))
     return {(project, name, type_): last.replace(tzinfo=UTC) for project, name, type_, last in rows}
+
+
+def buckets_statement(reader: Reader, asked: Filter, level: Level, end: datetime | None) -> Statement:
+    """The statement of queries/last_buckets.sql, of the whole buckets before `end`."""
+    parameters = Parameters()
+    conditions = scope(asked, reader.projects, parameters)
+    if end is not None:
+        conditions.append(f"{level.time} < {parameters.moment(end)}")
+    return parameters.statement("last_buckets", bucket=level.time, conditions=every(conditions))
 
 
 def dimensions(reader: Reader, asked: Filter) -> Valued:

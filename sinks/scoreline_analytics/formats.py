@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
@@ -18,6 +18,9 @@ from scoreline_analytics.results import Result, Row, require
 
 Format = Literal["csv", "json", "jsonl", "parquet"]
 _JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+_PLAIN = frozenset({str, int, float, type(None)})
+"""Cells that a CSV writer takes as they are."""
 
 
 def format_of(path: Path, said: str | None = None) -> Format:
@@ -30,7 +33,7 @@ def format_of(path: Path, said: str | None = None) -> Format:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON in UTF-8: moments in RFC 3339 with Z, NaN and infinities as null."""
+    """JSON in UTF-8: moments in RFC 3339, NaN and infinities as null."""
     return orjson.dumps(value, default=_plain, option=_JSON)
 
 
@@ -62,15 +65,17 @@ def _whole(path: Path) -> Generator[IO[bytes]]:
 
 
 def _csv(columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
-    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+    n = 0
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    n = 0
     for rows in map(_rows, batches):
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerows([c if c.__class__ in _PLAIN else _cell(c) for c in row.values()] for row in rows)
         n += len(rows)
-    text.flush()
-    text.detach()
+        file.write(text.getvalue().encode())
+        text.seek(0)
+        text.truncate()
+    file.write(text.getvalue().encode())
     return n
 
 
@@ -81,28 +86,23 @@ def _cell(value: Any) -> Any:
     return to_json(value).decode() if isinstance(value, (list, dict, tuple)) else value
 
 
-def _jsonl(columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
+def _jsonl(_columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
     n = 0
     for rows in map(_rows, batches):
-        file.writelines(to_json(_json_row(columns, row)) + b"\n" for row in rows)
+        file.writelines(to_json(row) + b"\n" for row in rows)
         n += len(rows)
     return n
 
 
-def _json(columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
+def _json(_columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
     n = 0
     file.write(b"[")
     for rows in map(_rows, batches):
         for row in rows:
-            file.write((b",\n" if n else b"") + to_json(_json_row(columns, row)))
+            file.write((b",\n" if n else b"") + to_json(row))
             n += 1
     file.write(b"]\n")
     return n
-
-
-def _json_row(columns: Sequence[str], row: Row) -> Row:
-    """Moments in UTC, whatever zone they are shown in."""
-    return {column: _moment(value) if isinstance(value := row.get(column), datetime) else value for column in columns}
 
 
 def _parquet(columns: Sequence[str], batches: Iterable[Result], file: IO[bytes]) -> int:
@@ -131,7 +131,8 @@ _WRITERS = {"csv": _csv, "json": _json, "jsonl": _jsonl, "parquet": _parquet}
 
 
 def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """As in JSON: in the zone that it is shown in."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> Any:

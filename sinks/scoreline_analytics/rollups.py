@@ -64,8 +64,8 @@ def pieces(since: datetime | None, until: datetime | None, levels: Sequence[Leve
         yield Piece(ROWS, since, until)
         return
     level, *finer = levels
-    first = None if since is None else _floor(since, level, up=level.seconds * 1_000_000 - 1)
-    last = None if until is None else _floor(until, level)
+    first = None if since is None else floor_of(since, level, up=level.seconds * 1_000_000 - 1)
+    last = None if until is None else floor_of(until, level)
     if first is not None and last is not None and first >= last:
         yield from pieces(since, until, finer)
         return
@@ -76,7 +76,7 @@ def pieces(since: datetime | None, until: datetime | None, levels: Sequence[Leve
         yield from pieces(last, until, finer)
 
 
-def _floor(moment: datetime, level: Level, up: int = 0) -> datetime:
+def floor_of(moment: datetime, level: Level, up: int = 0) -> datetime:
     """The start of the level's bucket that holds the moment `up` microseconds later."""
     delta = moment.astimezone(UTC) - EPOCH
     microseconds = (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds + up

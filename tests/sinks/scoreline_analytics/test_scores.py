@@ -150,6 +150,13 @@ def test_names_say_type_counts_and_the_latest(analytics: Analytics) -> None:
     assert analytics.dimensions().counts["metadata.item"] == 1
 
 
+def test_latest_of_a_name_is_before_the_end_that_was_asked(analytics: Analytics, store: Store) -> None:
+    """Also when the day of that end has later scores only."""
+    store({"value": 1.0, "timestamp": "2026-11-01 10:00:00"}, {"value": 1.0, "timestamp": "2026-11-03 12:00:00"})
+    [name] = analytics.names(Filter(until=datetime(2026, 11, 3, 11, tzinfo=UTC))).names
+    assert (name.n, name.last) == (1, datetime(2026, 11, 1, 10, tzinfo=UTC))
+
+
 @pytest.mark.usefixtures("stored")
 def test_export_is_the_same_in_every_format(analytics: Analytics, tmp_path: Path) -> None:
     """Types where the format has them; a file appears when it is whole."""
