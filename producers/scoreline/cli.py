@@ -37,7 +37,7 @@ COMMANDS = {
         "Prove that every raw record is stored, duplicate or rejected, once.",
     ),
     "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
-    "migrate": ("scoreline_sink.cli:migrate", "Create or update the tables in ClickHouse."),
+    "migrate": ("scoreline_sink.migrate_cli:app", "Create or update the tables in ClickHouse."),
     "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
     "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),
     "sink": ("scoreline_sink.cli:sink", "Run the sink: enriched and rejected scores into ClickHouse."),

@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     insert_linger_s: float = Field(0.2, ge=0.0, le=60.0)
     """How long the sink collects rows before it inserts fewer than `insert_rows_max`."""
     insert_timeout_s: Seconds = 60.0
+    retention_days: int | None = Field(None, ge=1, le=36_500)
+    """How long ClickHouse keeps a row at least, from its insert; `scoreline migrate` sets it. None: for ever."""
     refused_rows_max: int = Field(100, ge=1, le=1000)
     """Records of one insert that the sink takes out as dead letters; more stop it: then the tables are wrong."""
 

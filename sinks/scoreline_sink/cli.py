@@ -1,13 +1,7 @@
-"""The commands `scoreline sink` and `scoreline migrate`."""
+"""The command `scoreline sink`."""
 
 from __future__ import annotations
 
-import sys
-import threading
-from dataclasses import asdict
-
-from scoreline.commands.options import Json
-from scoreline.commands.terminal import print_json
 from scoreline.settings import load_settings
 
 
@@ -26,24 +20,3 @@ def sink() -> None:
     from scoreline_sink.main import run
 
     run(load_settings())
-
-
-def migrate(*, as_json: Json = False) -> None:
-    """Create the ClickHouse database, and bring its tables up to this release.
-
-    Waits for ClickHouse. Run it before the sink and before every upgrade; where nothing is missing it changes nothing.
-
-    Parameters
-    ----------
-    as_json
-        Print {"server", "database", "version", "applied"}: the version of the schema now, and the migrations that
-        this run applied.
-    """
-    from scoreline_sink.schema import migrate as apply
-
-    done = apply(load_settings(), threading.Event())
-    if as_json:
-        print_json(asdict(done))
-        return
-    what = f"applied {', '.join(done.applied)}" if done.applied else "nothing to do"
-    sys.stdout.write(f"{done.database} at {done.server}: {what}; schema version {done.version}\n")

@@ -29,6 +29,7 @@ BENCHMARKS = {
     "latency": "--seconds 5 --idle-seconds 5",
     "growth": "--events 200000 --rounds 1 --ids 100000 --seconds 3",
     "sink": "--rows 200000 --rounds 1 --parts-seconds 5",
+    "queries": "--quick",
     "race": "--events 200000 --rounds 1 --seconds 10",
 }
 """Every benchmark, and what makes it quick."""

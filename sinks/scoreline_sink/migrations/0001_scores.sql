@@ -1,7 +1,9 @@
 -- Every stored score, once: the values of scores.enriched, and where in that topic each row came from.
 -- Partitions follow the arrival, not the judged time: an import of twenty years of scores must not make 240 partitions.
 -- The rollups are projections, so that they live in the same part as their rows and are right whenever the rows are.
-CREATE TABLE IF NOT EXISTS scores
+-- Those that hold offsets alone are indexes: an id is found by binary search, in any project. What each costs and
+-- brings stands in docs/benchmarks.md.
+CREATE TABLE IF NOT EXISTS scores${SHARD}${ON_CLUSTER}
 (
     score_id String COMMENT 'Identity inside the project' CODEC(ZSTD(1)),
     project LowCardinality(String) COMMENT 'Tenant' CODEC(ZSTD(1)),
@@ -32,11 +34,11 @@ CREATE TABLE IF NOT EXISTS scores
     environment LowCardinality(String) COMMENT 'Environment of that service; empty: none' CODEC(ZSTD(1)),
     release LowCardinality(String) COMMENT 'Release of that service; empty: none' CODEC(ZSTD(1)),
     schema_version UInt16 COMMENT 'Version of the record''s contract' CODEC(T64, ZSTD(1)),
-    received_at DateTime64(6, 'UTC') COMMENT 'Kafka timestamp of the raw record' CODEC(Delta(8), ZSTD(1)),
-    delay_s Float64 COMMENT 'Seconds from timestamp to received_at' CODEC(ZSTD(1)),
-    late Bool COMMENT 'Whether that is more than an hour' CODEC(ZSTD(1)),
+    received_at DateTime64(6, 'UTC') COMMENT 'Kafka timestamp of the raw record' CODEC(GCD, Delta(8), ZSTD(1)),
+    delay_s Float64 ALIAS (toUnixTimestamp64Micro(received_at) - toUnixTimestamp64Micro(timestamp)) / 1e6 COMMENT 'Seconds from timestamp to received_at',
+    late Bool ALIAS delay_s > 3600 COMMENT 'Whether that is more than an hour',
     raw_partition UInt16 COMMENT 'Partition of the raw record in scores.raw' CODEC(T64, ZSTD(1)),
-    raw_offset UInt64 COMMENT 'Offset of the raw record in scores.raw' CODEC(T64, ZSTD(1)),
+    raw_offset UInt64 COMMENT 'Offset of the raw record in scores.raw' CODEC(Delta(8), ZSTD(1)),
     src_partition UInt16 DEFAULT 65535 COMMENT 'Partition of the row''s record in scores.enriched' CODEC(T64, ZSTD(1)),
     src_offset UInt64 COMMENT 'Offset of the row''s record in scores.enriched' CODEC(T64, ZSTD(1)),
     inserted_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When ClickHouse took the row' CODEC(Delta(8), ZSTD(1)),
@@ -47,11 +49,10 @@ CREATE TABLE IF NOT EXISTS scores
 
     INDEX src_coordinates (src_partition, src_offset) TYPE minmax GRANULARITY 1,
     INDEX raw_coordinates (raw_partition, raw_offset) TYPE minmax GRANULARITY 1,
-    INDEX score_ids score_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX trace_ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX session_ids session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX dataset_run_ids dataset_run_id TYPE bloom_filter(0.01) GRANULARITY 1,
-
+    PROJECTION by_score_id (SELECT _part_offset ORDER BY score_id),
+    PROJECTION by_trace (SELECT _part_offset ORDER BY trace_id),
+    PROJECTION by_session (SELECT _part_offset ORDER BY session_id),
+    PROJECTION by_dataset_run (SELECT _part_offset ORDER BY dataset_run_id),
     PROJECTION by_minute
     (
         SELECT
@@ -63,18 +64,26 @@ CREATE TABLE IF NOT EXISTS scores
     PROJECTION by_hour
     (
         SELECT
-            project, name, data_type, label, service, environment, toStartOfHour(timestamp),
+            project, name, data_type, label, toStartOfHour(timestamp),
             count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
             count(normalized), sum(normalized)
-        GROUP BY project, name, data_type, label, service, environment, toStartOfHour(timestamp)
+        GROUP BY project, name, data_type, label, toStartOfHour(timestamp)
     ),
     PROJECTION by_day
     (
         SELECT
-            project, name, data_type, label, service, environment, toStartOfDay(timestamp),
+            project, name, data_type, label, toStartOfDay(timestamp),
             count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
             count(normalized), sum(normalized)
-        GROUP BY project, name, data_type, label, service, environment, toStartOfDay(timestamp)
+        GROUP BY project, name, data_type, label, toStartOfDay(timestamp)
+    ),
+    PROJECTION by_origin
+    (
+        SELECT
+            project, name, data_type, label, service, environment, release, toStartOfDay(timestamp),
+            count(), countIf(status = 'failed'), count(value), sum(value), sum(value * value), min(value), max(value),
+            count(normalized), sum(normalized)
+        GROUP BY project, name, data_type, label, service, environment, release, toStartOfDay(timestamp)
     ),
     PROJECTION by_src_partition
     (
@@ -82,9 +91,12 @@ CREATE TABLE IF NOT EXISTS scores
         GROUP BY src_partition
     )
 )
-ENGINE = MergeTree
+ENGINE = ${REPLICATED}MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (project, name, timestamp, score_id)
 -- A server whose disk fills up in the middle of an insert can acknowledge a part that is cut short.
-SETTINGS non_replicated_deduplication_window = 10000, min_free_disk_bytes_to_perform_insert = 268435456
+SETTINGS ${WINDOW} = 10000, min_free_disk_bytes_to_perform_insert = 268435456,
+    ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1
 COMMENT 'Every stored score, once';
+
+${CLUSTER_ONLY}CREATE TABLE IF NOT EXISTS scores${ON_CLUSTER} AS scores${SHARD} ENGINE = Distributed(${CLUSTER}, currentDatabase(), scores${SHARD}, cityHash64(project, score_id)) COMMENT 'Every stored score, once, over all shards';

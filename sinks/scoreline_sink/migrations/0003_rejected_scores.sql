@@ -1,5 +1,5 @@
 -- Every rejected record with its original bytes, why it was rejected, where it came from, and what was done about it.
-CREATE TABLE IF NOT EXISTS rejected_scores
+CREATE TABLE IF NOT EXISTS rejected_scores${SHARD}${ON_CLUSTER}
 (
     rejected_at DateTime64(3, 'UTC') COMMENT 'Kafka timestamp of the rejected record' CODEC(Delta(8), ZSTD(1)),
     reason LowCardinality(String) COMMENT 'Why, one of the contract''s reasons; empty: the record says none' CODEC(ZSTD(1)),
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS rejected_scores
     headers Array(Tuple(name String, value Nullable(String))) COMMENT 'Original headers in order, values byte for byte' CODEC(ZSTD(1)),
     raw_topic LowCardinality(String) COMMENT 'Topic of the raw record; empty: the record says none' CODEC(ZSTD(1)),
     raw_partition UInt16 COMMENT 'Partition of the raw record' CODEC(T64, ZSTD(1)),
-    raw_offset UInt64 COMMENT 'Offset of the raw record' CODEC(T64, ZSTD(1)),
+    raw_offset UInt64 COMMENT 'Offset of the raw record' CODEC(Delta(8), ZSTD(1)),
     raw_timestamp DateTime64(3, 'UTC') COMMENT 'Kafka timestamp of the raw record' CODEC(Delta(8), ZSTD(1)),
     src_partition UInt16 COMMENT 'Partition of the row''s record in scores.rejected' CODEC(T64, ZSTD(1)),
     src_offset UInt64 COMMENT 'Offset of the row''s record in scores.rejected' CODEC(T64, ZSTD(1)),
@@ -35,14 +35,17 @@ CREATE TABLE IF NOT EXISTS rejected_scores
         GROUP BY src_partition
     )
 )
-ENGINE = MergeTree
+ENGINE = ${REPLICATED}MergeTree
 PARTITION BY toYYYYMM(rejected_at)
 ORDER BY (project, reason, rejected_at, score_id)
 -- A server whose disk fills up in the middle of an insert can acknowledge a part that is cut short.
-SETTINGS non_replicated_deduplication_window = 10000, min_free_disk_bytes_to_perform_insert = 268435456
+SETTINGS ${WINDOW} = 10000, min_free_disk_bytes_to_perform_insert = 268435456,
+    ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1
 COMMENT 'Every rejected record, once';
 
-CREATE VIEW IF NOT EXISTS rejections_by_hour
+${CLUSTER_ONLY}CREATE TABLE IF NOT EXISTS rejected_scores${ON_CLUSTER} AS rejected_scores${SHARD} ENGINE = Distributed(${CLUSTER}, currentDatabase(), rejected_scores${SHARD}, cityHash64(project, score_id)) COMMENT 'Every rejected record, once, over all shards';
+
+CREATE VIEW IF NOT EXISTS rejections_by_hour${ON_CLUSTER}
 (
     project LowCardinality(String) COMMENT 'Tenant; empty: not readable',
     reason LowCardinality(String) COMMENT 'Why',
@@ -59,7 +62,7 @@ FROM rejected_scores
 GROUP BY project, reason, service, name, hour
 COMMENT 'Rejected records by hour';
 
-CREATE TABLE IF NOT EXISTS dead_letter_actions
+CREATE TABLE IF NOT EXISTS dead_letter_actions${SHARD}${ON_CLUSTER}
 (
     src_partition UInt16 COMMENT 'Partition of the record in scores.rejected' CODEC(T64, ZSTD(1)),
     src_offset UInt64 COMMENT 'Offset of the record in scores.rejected' CODEC(Delta(8), ZSTD(1)),
@@ -68,6 +71,8 @@ CREATE TABLE IF NOT EXISTS dead_letter_actions
     by LowCardinality(String) COMMENT 'Who did it, user@host' CODEC(ZSTD(1)),
     why String COMMENT 'The reason given; of a replay the patch' CODEC(ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(at)
+ENGINE = ${REPLICATED}ReplacingMergeTree(at)
 ORDER BY (src_partition, src_offset)
 COMMENT 'What scoreline dlq did about rejected records, the latest of each';
+
+${CLUSTER_ONLY}CREATE TABLE IF NOT EXISTS dead_letter_actions${ON_CLUSTER} AS dead_letter_actions${SHARD} ENGINE = Distributed(${CLUSTER}, currentDatabase(), dead_letter_actions${SHARD}, cityHash64(src_partition, src_offset)) COMMENT 'What scoreline dlq did about rejected records, over all shards';

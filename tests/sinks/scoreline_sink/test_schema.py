@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from scoreline.enriched import EnrichedScore
+from scoreline.enriched import LATE_AFTER_S, EnrichedScore
 from scoreline.errors import SchemaError
 from scoreline.events import DataType, Status
 from scoreline.settings import Settings
@@ -46,6 +46,7 @@ def test_the_command_says_what_it_did(settings: Settings) -> None:
         "database": settings.clickhouse_database,
         "version": 3,
         "applied": ["0001_scores", "0002_score_rollups", "0003_rejected_scores"],
+        "retention": [],
     }
     assert "nothing to do; schema version 3" in run()
 
@@ -73,6 +74,7 @@ def test_a_later_schema_does_not_stop_this_release(settings: Settings, clickhous
 def test_everything_says_what_it_means(clickhouse: ClickHouse) -> None:
     """Tables, views and columns have a comment, for whoever meets them in a query editor."""
     where = f"database = '{clickhouse.database}' AND table != 'schema_versions'"
+    assert clickhouse.query(f"SELECT count() FROM system.tables WHERE {where.replace('table', 'name')}") == [(10,)]
     columns = clickhouse.query(f"SELECT table, name FROM system.columns WHERE {where} AND comment = ''")
     tables = clickhouse.query(f"SELECT name FROM system.tables WHERE {where.replace('table', 'name')} AND comment = ''")
     assert (columns, tables) == ([], [])
@@ -145,14 +147,54 @@ def test_a_view_reads_its_rollup_and_agrees_with_the_rows(filled: ClickHouse, un
     assert rolled_some == rows_some
 
 
-def test_hours_and_days_are_rolled_up_by_origin_and_label(filled: ClickHouse) -> None:
+def test_hours_are_rolled_up_by_label_and_days_by_origin_too(filled: ClickHouse) -> None:
     """Slices that dashboards ask for need no rows either."""
-    for bucket in ("toStartOfHour(timestamp)", "toStartOfDay(timestamp)"):
-        sql = (
-            f"SELECT label, service, environment, count() FROM {filled.database}.scores WHERE {bucket} >= '2026-03-01' "
-        )
-        sql += "GROUP BY label, service, environment ORDER BY ALL "
+    for bucket, slices in (
+        ("toStartOfHour(timestamp)", "label"),
+        ("toStartOfDay(timestamp)", "label, service, environment, release"),
+    ):
+        sql = f"SELECT {slices}, count() FROM {filled.database}.scores WHERE {bucket} >= '2026-03-01' "
+        sql += f"GROUP BY {slices} ORDER BY ALL "
         assert filled.query(sql + PROJECTIONS_ONLY) == filled.query(sql + ROWS_ONLY)
+
+
+def test_the_days_by_origin_agree_with_the_rows(filled: ClickHouse) -> None:
+    """The view names all that a day's rollup is sliced by."""
+    rolled = filled.query(f"SELECT * FROM {filled.database}.scores_by_origin ORDER BY ALL {PROJECTIONS_ONLY}")
+    assert rolled == filled.query(f"SELECT * FROM {filled.database}.scores_by_origin ORDER BY ALL {ROWS_ONLY}")
+    assert sum(row[8] for row in rolled) == 3000
+
+
+@pytest.mark.parametrize(
+    ("step", "rollup", "times"), [(900, "by_minute", 15), (7200, "by_hour", 6), (86400, "by_hour", 1)]
+)
+def test_a_series_is_a_question_with_names(filled: ClickHouse, step: int, rollup: str, times: int) -> None:
+    """Whoever asks names project, score, period and step; that it comes from a rollup is nobody's concern."""
+    where = f"project = 'default', name = '{NAMES[0]}', since = '2026-03-01 00:30:10', until = '2026-03-04 00:00:00'"
+    series = f"FROM {filled.database}.scores_series({where}, step = {step})"
+    rolled = filled.query(f"SELECT * {series} ORDER BY ALL")
+    explained = "\n".join(line for (line,) in filled.query(f"EXPLAIN SELECT * {series}"))
+    assert f"ReadFromMergeTree ({rollup})" in explained
+    rounded = "toStartOfMinute" if step < 3600 else "toStartOfHour"
+    assert rolled == filled.query(
+        f"SELECT data_type, toStartOfInterval(timestamp, toIntervalSecond({step})) AS time, countIf(status = 'ok'), "
+        f"countIf(status = 'failed'), avg(value), min(value), max(value) FROM {filled.database}.scores "
+        f"WHERE name = '{NAMES[0]}' AND timestamp >= {rounded}(toDateTime('2026-03-01 00:30:10', 'UTC')) "
+        f"AND timestamp < '2026-03-04 00:00:00' GROUP BY data_type, time ORDER BY ALL {ROWS_ONLY}"
+    )
+    assert len({row[1] for row in rolled}) >= times
+
+
+def test_shares_of_categories_add_up(filled: ClickHouse) -> None:
+    """Failed scores have no category and count in none."""
+    where = "project = 'default', name = '{}', since = '2000-01-01 00:00:00', until = '2100-01-01 00:00:00'"
+    for name in NAMES:
+        found = filled.query(f"SELECT * FROM {filled.database}.scores_shares({where.format(name)}) ORDER BY label")
+        assert found == filled.query(
+            f"SELECT label, count() AS n, n / sum(n) OVER () FROM {filled.database}.scores WHERE name = '{name}' "
+            f"AND status = 'ok' GROUP BY label ORDER BY label {ROWS_ONLY}"
+        )
+        assert sum(share for _, _, share in found) == pytest.approx(1)
 
 
 def test_the_plan_of_a_query_names_the_projection(filled: ClickHouse) -> None:
@@ -181,6 +223,17 @@ def test_the_highest_offsets_are_read_from_a_rollup(filled: ClickHouse) -> None:
         f"SELECT src_partition, max(src_offset) FROM {filled.database}.scores WHERE src_partition IN (0, 1) "
         f"GROUP BY src_partition {PROJECTIONS_ONLY}"
     )
+
+
+def test_the_delay_is_what_the_record_says(clickhouse: ClickHouse) -> None:
+    """It is computed from the two times, not stored; the field of the record is not refused for it."""
+    score = enriched(1, timestamp="2026-03-01T00:00:00.123457Z")
+    scores_table(clickhouse).insert([score_row(0, 1, encoded(score))], "token")
+    [(delay_s, late, received_at, timestamp)] = clickhouse.query(
+        f"SELECT delay_s, late, received_at, timestamp FROM {clickhouse.database}.scores"
+    )
+    assert delay_s == (received_at - timestamp).total_seconds()
+    assert late == (delay_s > LATE_AFTER_S)
 
 
 def test_old_timestamps_make_no_partitions(clickhouse: ClickHouse) -> None:

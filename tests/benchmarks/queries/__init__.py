@@ -1,0 +1,1 @@
+"""How long questions take on many scores in the real tables."""
