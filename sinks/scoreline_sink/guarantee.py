@@ -55,6 +55,11 @@ def require_tables(clickhouse: ClickHouse) -> None:
     )
     for name, engine, made_by in tables:
         where = f"{clickhouse.database}.{name} at {clickhouse.server}"
+        if engine == "Distributed":
+            raise SchemaError(
+                f"{where} is spread over a cluster's shards; that a row is stored once is not proven there. Let the "
+                "sink fill one server: scoreline migrate without --cluster, in another SCORELINE_CLICKHOUSE_DATABASE"
+            )
         if engine not in _ENGINES:
             raise SchemaError(
                 f"{where} is a {engine}; only {', '.join(_ENGINES)} keep every row and remember tokens. Make it anew "

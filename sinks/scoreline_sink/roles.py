@@ -25,6 +25,10 @@ VIEWS = (
     "scores_by_origin",
     "scores_series",
     "scores_shares",
+    "scores_of_id",
+    "scores_of_trace",
+    "scores_of_session",
+    "scores_of_dataset_run",
     "rejections_by_hour",
 )
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -56,6 +60,8 @@ class Role:
     queries_per_hour: int | None = None
 
 
+FIND_BY_ID = "min_table_rows_to_use_projection_index"
+"""At 0, the projections of offsets find an id in small parts too."""
 READ_LIMITS = (
     Limit("max_execution_time", 60),
     Limit("max_memory_usage", 4_000_000_000),
@@ -145,7 +151,7 @@ def _bounds(role: Role, on: str) -> list[str]:
     made: list[str] = []
     if role.limits:
         limits = ", ".join(f"{limit.setting} = {limit.value} MIN 1 MAX {limit.value}" for limit in role.limits)
-        read_only = "readonly = 2, " if role.is_read_only else ""
+        read_only = f"readonly = 2, {FIND_BY_ID} = 0, " if role.is_read_only else ""
         made.append(
             f"CREATE SETTINGS PROFILE OR REPLACE `{role.name}`{on} SETTINGS {read_only}{limits} TO `{role.name}`"
         )

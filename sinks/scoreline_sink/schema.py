@@ -119,10 +119,7 @@ def status(settings: Settings) -> Status:
     return Status(
         server_of(settings),
         settings.clickhouse_database,
-        tuple(
-            Migration(row.version, known.get(row.version, ""), _STATES[row.state], row.applied_at)
-            for row in rows
-        ),
+        tuple(Migration(row.version, known.get(row.version, ""), _STATES[row.state], row.applied_at) for row in rows),
     )
 
 

@@ -49,7 +49,10 @@ CREATE TABLE IF NOT EXISTS scores${SHARD}${ON_CLUSTER}
 
     INDEX src_coordinates (src_partition, src_offset) TYPE minmax GRANULARITY 1,
     INDEX raw_coordinates (raw_partition, raw_offset) TYPE minmax GRANULARITY 1,
-    PROJECTION by_score_id (SELECT _part_offset ORDER BY score_id),
+    -- The client's ids begin with their time: extremes leave few granules for the filter to be asked about.
+    INDEX score_id_extremes score_id TYPE minmax GRANULARITY 1,
+    INDEX score_ids score_id TYPE bloom_filter(0.01) GRANULARITY 1,
+
     PROJECTION by_trace (SELECT _part_offset ORDER BY trace_id),
     PROJECTION by_session (SELECT _part_offset ORDER BY session_id),
     PROJECTION by_dataset_run (SELECT _part_offset ORDER BY dataset_run_id),

@@ -144,3 +144,21 @@ WHERE project = {project:String} AND name = {name:String}
 GROUP BY label
 HAVING scores > 0
 COMMENT 'Share of each category, or of true and false: scores_shares(project = ''p'', name = ''n'', since = ''2026-01-01 00:00:00'', until = ''2026-02-01 00:00:00''). Times in UTC, rounded down to the hour';
+
+-- Without that setting the server leaves the projections of offsets alone in parts of less than a million rows, and reads
+-- those parts.
+CREATE VIEW IF NOT EXISTS scores_of_id${ON_CLUSTER}
+AS SELECT * FROM scores WHERE score_id = {score_id:String} SETTINGS min_table_rows_to_use_projection_index = 0
+COMMENT 'The score of an id, in each project that has one, found by its index: scores_of_id(score_id = ''…'')';
+
+CREATE VIEW IF NOT EXISTS scores_of_trace${ON_CLUSTER}
+AS SELECT * FROM scores WHERE trace_id = {trace_id:String} SETTINGS min_table_rows_to_use_projection_index = 0
+COMMENT 'Every score of a trace, found by its index: scores_of_trace(trace_id = ''…'')';
+
+CREATE VIEW IF NOT EXISTS scores_of_session${ON_CLUSTER}
+AS SELECT * FROM scores WHERE session_id = {session_id:String} SETTINGS min_table_rows_to_use_projection_index = 0
+COMMENT 'Every score of a session, found by its index: scores_of_session(session_id = ''…'')';
+
+CREATE VIEW IF NOT EXISTS scores_of_dataset_run${ON_CLUSTER}
+AS SELECT * FROM scores WHERE dataset_run_id = {dataset_run_id:String} SETTINGS min_table_rows_to_use_projection_index = 0
+COMMENT 'Every score of a dataset run, found by its index: scores_of_dataset_run(dataset_run_id = ''…'')';

@@ -72,12 +72,16 @@ QUESTIONS = (
     Question(
         "every service, all time",
         ROLLUP_MS,
-        "SELECT service, environment, sum(scores), sum(failed) FROM scores_by_origin GROUP BY service, environment",
+        "SELECT service, environment, count(), countIf(status = 'failed') FROM scores GROUP BY service, environment",
     ),
-    Question("by score id", POINT_MS, f"SELECT {_ROW} FROM scores WHERE score_id = {{score_id:String}}"),
-    Question("by trace", POINT_MS, f"SELECT {_ROW} FROM scores WHERE trace_id = {{trace_id:String}}"),
-    Question("by session", POINT_MS, f"SELECT {_ROW} FROM scores WHERE session_id = {{session_id:String}}"),
-    Question("by dataset run", POINT_MS, f"SELECT {_ROW} FROM scores WHERE dataset_run_id = {{dataset_run_id:String}}"),
+    Question("by score id", POINT_MS, f"SELECT {_ROW} FROM scores_of_id(score_id = {{score_id:String}})"),
+    Question("by trace", POINT_MS, f"SELECT {_ROW} FROM scores_of_trace(trace_id = {{trace_id:String}})"),
+    Question("by session", POINT_MS, f"SELECT {_ROW} FROM scores_of_session(session_id = {{session_id:String}})"),
+    Question(
+        "by dataset run",
+        POINT_MS,
+        f"SELECT {_ROW} FROM scores_of_dataset_run(dataset_run_id = {{dataset_run_id:String}})",
+    ),
     Question(
         "a month of one name, by a metadata field",
         AD_HOC_MS,

@@ -74,7 +74,7 @@ def test_a_later_schema_does_not_stop_this_release(settings: Settings, clickhous
 def test_everything_says_what_it_means(clickhouse: ClickHouse) -> None:
     """Tables, views and columns have a comment, for whoever meets them in a query editor."""
     where = f"database = '{clickhouse.database}' AND table != 'schema_versions'"
-    assert clickhouse.query(f"SELECT count() FROM system.tables WHERE {where.replace('table', 'name')}") == [(10,)]
+    assert clickhouse.query(f"SELECT count() FROM system.tables WHERE {where.replace('table', 'name')}") == [(14,)]
     columns = clickhouse.query(f"SELECT table, name FROM system.columns WHERE {where} AND comment = ''")
     tables = clickhouse.query(f"SELECT name FROM system.tables WHERE {where.replace('table', 'name')} AND comment = ''")
     assert (columns, tables) == ([], [])
@@ -183,6 +183,32 @@ def test_a_series_is_a_question_with_names(filled: ClickHouse, step: int, rollup
         f"AND timestamp < '2026-03-04 00:00:00' GROUP BY data_type, time ORDER BY ALL {ROWS_ONLY}"
     )
     assert len({row[1] for row in rolled}) >= times
+
+
+@pytest.mark.parametrize(
+    ("view", "column", "index"),
+    [
+        ("scores_of_id", "score_id", "Name: score_ids"),
+        ("scores_of_trace", "trace_id", "Name: by_trace"),
+        ("scores_of_session", "session_id", "Name: by_session"),
+        ("scores_of_dataset_run", "dataset_run_id", "Name: by_dataset_run"),
+    ],
+)
+def test_a_lookup_is_answered_by_its_index(clickhouse: ClickHouse, view: str, column: str, index: str) -> None:
+    """Of many granules it reads the few that its index names, however small the part."""
+    ids = (
+        "hex(cityHash64(number)) AS score_id, score_id AS trace_id, score_id AS session_id, score_id AS dataset_run_id"
+    )
+    clickhouse.query(
+        f"INSERT INTO {clickhouse.database}.scores "
+        "(score_id, trace_id, session_id, dataset_run_id, project, name, src_partition) "
+        f"SELECT {ids}, 'p', 'n', 0 FROM numbers(50000)"
+    )
+    [(wanted,)] = clickhouse.query("SELECT hex(cityHash64(777))")
+    asked = f"SELECT score_id FROM {clickhouse.database}.{view}({column} = '{wanted}')"
+    assert clickhouse.query(asked) == [(wanted,)]
+    explained = [line.strip() for (line,) in clickhouse.query(f"EXPLAIN indexes = 1, projections = 1 {asked}")]
+    assert index in explained
 
 
 def test_shares_of_categories_add_up(filled: ClickHouse) -> None:
