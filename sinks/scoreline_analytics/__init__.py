@@ -33,7 +33,8 @@ JSON for a response.
 
 **Failed scores** are counted in `failed` and are in no other figure. `missing` are scores without a number.
 
-**Speed.** `quantiles=()` and fields among project, name, data_type, label, service, environment: the rollups answer.
+**Speed.** `quantiles=()` and fields among project, name, data_type, label, service, environment, release: the rollups
+answer.
 """
 
 from scoreline_analytics.analytics import Analytics

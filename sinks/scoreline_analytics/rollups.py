@@ -1,4 +1,4 @@
-"""Which part of a question the rollups answer: projections of `scores` by hour and day, read on their own expressions.
+"""Which part of a question the rollups answer: projections of `scores` by time, read on their expressions.
 
 ClickHouse reads a projection only for a query on exactly its expressions: `toStartOfHour(timestamp)`, never the raw
 timestamp. So a time range is cut into pieces: whole days, whole hours at their ends, and single rows at the very ends.
@@ -28,11 +28,11 @@ class Level:
 
 
 _ALWAYS = frozenset({"project", "name", "data_type"})
-_WIDE = _ALWAYS | {"label", "service", "environment"}
 ROWS = Level(0, "timestamp", frozenset())
 MINUTE = Level(60, "toStartOfMinute(timestamp)", _ALWAYS)
-HOUR = Level(3600, "toStartOfHour(timestamp)", _WIDE)
-DAY = Level(86400, "toStartOfDay(timestamp)", _WIDE)
+HOUR = Level(3600, "toStartOfHour(timestamp)", _ALWAYS | {"label"})
+DAY = Level(86400, "toStartOfDay(timestamp)", _ALWAYS | {"label"})
+ORIGIN = Level(86400, "toStartOfDay(timestamp)", _ALWAYS | {"label", "service", "environment", "release"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ def levels_of(asked: Filter, fields: Iterable[str], edges: Sequence[int] = ()) -
     """The rollups that can answer, the coarsest first: they know every field that is asked for or by, and no bucket of
     theirs is cut by an edge (epoch seconds). None: only the rows can."""
     wanted = {*fields, *(condition.field for condition in asked.conditions)}
-    usable = [
-        level
-        for level in (DAY, HOUR, MINUTE)
+    usable = {
+        level.seconds: level
+        for level in (ORIGIN, DAY, HOUR, MINUTE)
         if wanted <= level.dimensions and all(edge % level.seconds == 0 for edge in edges)
-    ]
-    return tuple(usable[:2])
+    }
+    return tuple(usable.values())[:2]
 
 
 def pieces(since: datetime | None, until: datetime | None, levels: Sequence[Level]) -> Iterator[Piece]:

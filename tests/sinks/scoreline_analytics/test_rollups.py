@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreline_analytics import Filter
-from scoreline_analytics.rollups import DAY, HOUR, MINUTE, ROWS, Level, levels_of, pieces
+from scoreline_analytics.rollups import DAY, HOUR, MINUTE, ORIGIN, ROWS, Level, levels_of, pieces
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = st.one_of(
@@ -19,7 +19,9 @@ MOMENTS = st.one_of(
 )
 
 
-@given(st.none() | MOMENTS, st.none() | MOMENTS, st.sampled_from([(), (DAY, HOUR), (HOUR, MINUTE), (MINUTE,)]))
+@given(
+    st.none() | MOMENTS, st.none() | MOMENTS, st.sampled_from([(), (DAY, HOUR), (HOUR, MINUTE), (MINUTE,), (ORIGIN,)])
+)
 def test_pieces_are_the_time_without_gap_or_overlap(
     since: datetime | None, until: datetime | None, levels: tuple[Level, ...]
 ) -> None:
@@ -42,8 +44,9 @@ def test_pieces_are_the_time_without_gap_or_overlap(
     ("asked", "fields", "edges", "levels"),
     [
         (Filter(), ("name",), (), (DAY, HOUR)),
-        (Filter(where=("environment=prod",)), ("label",), (), (DAY, HOUR)),
-        (Filter(where=("release=r1",)), ("name",), (), ()),
+        (Filter(where=("environment=prod",)), ("label",), (), (ORIGIN,)),
+        (Filter(where=("release=r1",)), ("name",), (), (ORIGIN,)),
+        (Filter(where=("author=a",)), ("name",), (), ()),
         (Filter(where=("value>0",)), ("name",), (), ()),
         (Filter(), ("metadata.model",), (), ()),
         (Filter(), ("name",), (86400, 172800), (DAY, HOUR)),

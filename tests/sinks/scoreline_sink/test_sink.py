@@ -57,7 +57,7 @@ def test_a_score_arrives_with_every_field(settings: Settings, pipeline: ClickHou
     await_stored(pipeline, settings, len(scores))
     row = json.loads(
         pipeline.query(
-            "SELECT formatRowNoNewline('JSONEachRow', * EXCEPT (inserted_at)) "
+            "SELECT formatRowNoNewline('JSONEachRow', * EXCEPT (inserted_at), delay_s, late) "
             f"FROM {pipeline.database}.scores WHERE score_id = 'id-0' "
             "SETTINGS output_format_json_quote_64bit_integers = 0"
         )[0][0]
@@ -65,6 +65,7 @@ def test_a_score_arrives_with_every_field(settings: Settings, pipeline: ClickHou
     expected: dict[str, Any] = json.loads(encoded(scores[0])) | {
         "timestamp": "2026-03-01 12:00:00.123456",
         "received_at": "2026-03-01 13:00:00.001000",
+        "delay_s": 3599.877544,
         "metadata": {"text": "x", "number": "1.5", "yes": "true", "none": "", "deep": '{"a":[1,{"b":null}]}'},
         "src_partition": 0,
         "src_offset": 0,
