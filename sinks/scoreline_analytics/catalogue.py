@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from scoreline_analytics.clickhouse import Reader
 from scoreline_analytics.extent import extent_of
 from scoreline_analytics.fields import DIMENSIONS, MAPS, require_dimension
-from scoreline_analytics.moments import Grouping, moments_of
+from scoreline_analytics.moments import Grouping, Key, at_home, homes, moments_of
 from scoreline_analytics.questions import GROUPS_MAX, Filter, Question
 from scoreline_analytics.results import Result, Row
 from scoreline_analytics.rollups import Level, floor_of, levels_of
@@ -26,7 +26,8 @@ class Name:
     project: str
     name: str
     data_type: str
-    """NUMERIC, CATEGORICAL or BOOLEAN; empty: failed scores that do not say. A name has a row for each of its types."""
+    """NUMERIC, CATEGORICAL or BOOLEAN. A name has a row for each of its types; failed scores that do not say theirs are
+    in the row of the one type, else in a row with an empty one."""
     n: int
     failed: int
     last: datetime
@@ -69,9 +70,14 @@ def names(reader: Reader, asked: Filter) -> Names:
     keys = ("project", "name", "data_type")
     question = question_of(asked, keys)
     found = moments_of(reader, question, Grouping(keys), GROUPS_MAX)
-    last = _last(reader, asked)
+    places = homes(found)
+    last: dict[Key, datetime] = {}
+    for key, moment in _last(reader, asked).items():
+        place = places.get(key, key)
+        last[place] = max(moment, last.get(place, moment))
+    groups = at_home(found, places)
     return Names(
-        tuple(Name(*map(str, key), n=m.n, failed=m.failed, last=last[key]) for key, m in found.items() if key in last)
+        tuple(Name(*map(str, key), n=m.n, failed=m.failed, last=last[key]) for key, m in groups.items() if key in last)
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from scoreline.errors import QueryError
 from scoreline_analytics.catalogue import question_of
 from scoreline_analytics.clickhouse import Reader
-from scoreline_analytics.moments import Moments
+from scoreline_analytics.moments import Moments, at_home, homes
 from scoreline_analytics.pairing import PAIRS_MIN, Pairs, pair_keys, pairs_of, rule_of
 from scoreline_analytics.questions import Filter, require_level
 from scoreline_analytics.results import Result, Row
@@ -87,7 +87,9 @@ def compare(reader: Reader, a: Filter, b: Filter, pair: str, level: float) -> Co
     require_level(level)
     if a == b:
         raise QueryError("both sides are the same scores; give each side a condition of its own")
-    sides = tuple(side_of(reader, question_of(side, ("name", "data_type"))) for side in (a, b))
+    sides = [side_of(reader, question_of(side, ("name", "data_type"))) for side in (a, b)]
+    places = homes(*(side.groups for side in sides))
+    sides = [replace(side, groups=at_home(side.groups, places)) for side in sides]
     key, pairs = _paired(reader, a, b, pair)
     keys = sorted({key for side in sides for key in side.groups})
     found = [_compared(key, sides[0], sides[1], pairs.get((key[0], key[1])), level) for key in keys]

@@ -76,6 +76,28 @@ def moments_of(reader: Reader, question: Question, grouping: Grouping, limit: in
     return {_key(grouping, row): _from_rows(row) for row in rows}
 
 
+def homes(*sides: Mapping[Key, Moments]) -> dict[Key, Key]:
+    """Where failed scores that say no data type belong: their key → that of their name and its one type.
+
+    The last dimension of the keys is data_type. Absent are those whose name has several types, or none.
+    """
+    typed: dict[Key, set[Key]] = {}
+    for key in (key for groups in sides for key in groups if key[-1]):
+        typed.setdefault(key[:-1], set()).add(key)
+    found = {key: typed.get(key[:-1], set[Key]()) for groups in sides for key in groups if not key[-1]}
+    return {key: next(iter(keys)) for key, keys in found.items() if len(keys) == 1}
+
+
+def at_home(groups: Mapping[Key, Moments], homes: Mapping[Key, Key]) -> dict[Key, Moments]:
+    """The groups, with failed scores counted where they belong. What has scores that did not fail stays."""
+    result: dict[Key, Moments] = {}
+    for key, moments in sorted(groups.items(), key=lambda item: item[1].n == 0):
+        home = key if moments.n else homes.get(key, key)
+        before = result.get(home)
+        result[home] = moments if before is None else replace(before, failed=before.failed + moments.failed)
+    return result
+
+
 def rows_statement(question: Question, grouping: Grouping, projects: Sequence[str] | None, limit: int) -> Statement:
     """The statement of queries/moments.sql."""
     parameters = Parameters({"limit": limit})

@@ -298,6 +298,24 @@ def test_comparison_pairs_by_item(analytics: Analytics, table: pd.DataFrame) -> 
     assert found["verdict"].pairs == 0
 
 
+def test_failed_scores_without_a_type_count_with_their_name(analytics: Analytics, store: Store) -> None:
+    """On each side and in the list of names; where the name has two types, they are in a row of their own."""
+    failed = {"status": "failed", "data_type": "", "value": None}
+    store({"release": "v1"}, {"release": "v1", "value": 1.0}, {"release": "v1", **failed}, {"release": "v2", **failed})
+    a, b = (Filter(names=("accuracy",), where=(f"release={release}",)) for release in ("v1", "v2"))
+    [compared] = analytics.compare(a, b).names
+    assert (compared.data_type, compared.n_a, compared.n_b) == ("NUMERIC", 2, 0)
+    assert (compared.failed_a, compared.failed_b) == (1, 1)
+    assert compared.difference is None
+    store({"name": "mixed"}, {"name": "mixed", "data_type": "BOOLEAN"}, {"name": "mixed", **failed})
+    assert [(name.name, name.data_type, name.n, name.failed) for name in analytics.names().names] == [
+        ("accuracy", "NUMERIC", 2, 2),
+        ("mixed", "BOOLEAN", 1, 0),
+        ("mixed", "NUMERIC", 1, 0),
+        ("mixed", "", 0, 1),
+    ]
+
+
 def test_pairing_by_what_names_no_item_is_refused(analytics: Analytics, table: pd.DataFrame) -> None:
     """With the keys that do."""
     a, b = Filter(where=("release=r1",)), Filter(where=("release=r2",))
