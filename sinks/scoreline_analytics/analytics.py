@@ -11,7 +11,7 @@ from scoreline.settings import Settings, load_settings
 from scoreline_analytics import catalogue, scores
 from scoreline_analytics.clickhouse import Reader
 from scoreline_analytics.histogram import Histogram, histogram
-from scoreline_analytics.known import require_known
+from scoreline_analytics.known import require_keys, require_known
 from scoreline_analytics.questions import LEVEL, QUANTILES, Filter, Question
 from scoreline_analytics.results import Row
 from scoreline_analytics.series import Series, series
@@ -63,6 +63,7 @@ class Analytics:
         """Figures of each group. Without quantiles it is read from the rollups, where the question allows."""
         answer = summary(self._reader, question, quantiles)
         require_known(self._reader, question, is_empty=not answer.groups)
+        require_keys(self._reader, question, (each.dimensions for each in answer.groups))
         return answer
 
     def series(
@@ -71,6 +72,7 @@ class Analytics:
         """Figures of each group in each bucket of time, gaps too; from the rollups, where question and step allow."""
         answer = series(self._reader, question, step if isinstance(step, Step) else step_of(step, zone), quantiles)
         require_known(self._reader, question, is_empty=not answer.points)
+        require_keys(self._reader, question, (each.dimensions for each in answer.points))
         return answer
 
     def histogram(self, question: Question, bins: int = 20, range: tuple[float, float] | None = None) -> Histogram:  # noqa: A002
@@ -78,6 +80,7 @@ class Analytics:
         and how often each category was given."""
         answer = histogram(self._reader, question, bins, range)
         require_known(self._reader, question, is_empty=not answer.groups)
+        require_keys(self._reader, question, (each.dimensions for each in answer.groups))
         return answer
 
     def change(self, question: Question, now: datetime | None = None) -> Change:
@@ -86,6 +89,7 @@ class Analytics:
 
         answer = change(self._reader, question, now or datetime.now(UTC))
         require_known(self._reader, question, is_empty=not answer.groups)
+        require_keys(self._reader, question, (each.dimensions for each in answer.groups))
         return answer
 
     def compare(self, a: Filter, b: Filter, pair: str = "auto", level: float = LEVEL) -> Comparison:

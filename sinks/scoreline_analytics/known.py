@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from scoreline.errors import QueryError
-from scoreline_analytics.catalogue import values
+from scoreline_analytics.catalogue import dimensions, values
 from scoreline_analytics.clickhouse import Reader
 from scoreline_analytics.fields import Condition, is_dimension
 from scoreline_analytics.nearest import listed
-from scoreline_analytics.questions import Filter
+from scoreline_analytics.questions import Filter, Question
 
 VALUES_MAX = 1000
 
@@ -27,6 +29,23 @@ def require_known(reader: Reader, asked: Filter, *, is_empty: bool) -> None:
     for condition in wanted:
         within = Filter(project=None if condition.field == "project" else asked.project)
         _require(reader, condition, within)
+
+
+def require_keys(reader: Reader, asked: Question, groups: Iterable[Mapping[str, str]]) -> None:
+    """Raise QueryError when scores were grouped by a key of metadata or lookups that no score has; it lists the keys.
+
+    `groups` are the answer's; only where none of them has a value is it asked whether any other score has.
+    """
+    found = list(groups)
+    for dimension in asked.by:
+        if "." not in dimension or not found or any(group[dimension] for group in found):
+            continue
+        within = Filter(project=asked.project)
+        having = Filter(project=asked.project, where=(Condition(dimension, "has"),))
+        if not values(reader, dimension, having, 1).counts:
+            there = [key for key in dimensions(reader, within).counts if "." in key]
+            listing = f"there are {listed(dimension, there)}" if there else "there are no keys at all"
+            raise QueryError(f"no score has {dimension}; {listing}")
 
 
 def _require(reader: Reader, wanted: Condition, within: Filter) -> None:

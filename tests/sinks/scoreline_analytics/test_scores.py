@@ -129,6 +129,22 @@ def test_what_does_not_exist_is_told_with_what_does(analytics: Analytics) -> Non
     assert analytics.summary(Question(names=("accuracy",), since=datetime(2030, 1, 1, tzinfo=UTC))).groups == ()
 
 
+def test_grouping_by_a_key_that_no_score_has_is_refused(analytics: Analytics, store: Store) -> None:
+    """One group of everything would look like an answer. A key that other scores have is fine."""
+    store({"metadata": {"model": "m-7"}}, {"name": "toxicity"})
+    wrong = Question(by=("metadata.modell",), since=datetime(2026, 11, 1, tzinfo=UTC))
+    for ask in (
+        lambda: analytics.summary(wrong),
+        lambda: analytics.series(wrong, "1d"),
+        lambda: analytics.histogram(wrong),
+        lambda: analytics.change(wrong, datetime(2026, 11, 2, tzinfo=UTC)),
+    ):
+        with pytest.raises(QueryError, match=r"no score has metadata\.modell; there are metadata\.model$"):
+            ask()
+    [group] = analytics.summary(Question(names=("toxicity",), by=("metadata.model",))).groups
+    assert group.dimensions == {"metadata.model": ""}
+
+
 def test_no_scores_yet_is_said(analytics: Analytics, store: Store) -> None:
     """Rather than an empty list of names."""
     with pytest.raises(QueryError, match="there are no scores yet"):
