@@ -77,7 +77,7 @@ def agreement(reader: Reader, a: Filter, b: Filter, pair: str, level: float) -> 
         if len(found) >= PAIRS_MIN:
             n_a, n_b = (_count(reader, side) for side in (a, b))
             return _agreement(a, b, key, pair, level, found, n_a, n_b)
-    raise QueryError(f"nothing to compare: {rule_of(None, pair)}")
+    raise QueryError(f"nothing to compare: {rule_of(None, pair)}; say what names the item, as --pair metadata.KEY")
 
 
 def _count(reader: Reader, side: Filter) -> int:
