@@ -9,7 +9,7 @@ CHAOS_S ?= 300
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos bench check contract format lock clean
+.PHONY: help install demo up down test chaos bench check contract docs format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -51,6 +51,9 @@ check: $(INSTALLED) ## format, lint, types, import layers, dead links
 
 contract: $(INSTALLED) ## write the schemas, the AsyncAPI document and the tables under docs/ from the models
 	$(BIN)/python -m tests.contract
+
+docs: $(INSTALLED) ## run every command of docs/analytics.md and write its output and pictures into it
+	$(BIN)/python -m tests.analytics_doc
 
 format: $(INSTALLED) ## format and mend what can be mended
 	$(BIN)/ruff format .

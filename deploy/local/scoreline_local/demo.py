@@ -164,7 +164,7 @@ def _import_leaderboard(scoreline: Call) -> int:
     sent = 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "leaderboard.csv"
-        file.write_text(_leaderboard(Path(folder)))
+        file.write_text(leaderboard(Path(folder)))
         configs = Path(folder) / "configs.json"
         configs.write_text(
             json.dumps(
@@ -193,7 +193,7 @@ def _import_leaderboard(scoreline: Call) -> int:
     return sent
 
 
-def _leaderboard(folder: Path) -> str:
+def leaderboard(folder: Path) -> str:
     """The leaderboard as CSV; its first column has no name in the wheel, here it is `model`.
 
     Raises StackError when the wheel cannot be fetched or does not match its hash.
