@@ -17,8 +17,8 @@ import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from scoreline.kafka import client_options, error_of
+from scoreline.lag import group_lag
 from scoreline.settings import Settings
-from scoreline_local.lag import group_lag
 
 DEADLINE_S = 60.0
 
@@ -144,7 +144,7 @@ def lag(settings: Settings, group: str, topic: str) -> int | None:
     """Records of a topic that a group has still to read; None while Kafka does not tell, as when its offsets are in a
     transaction that a process left open."""
     try:
-        return group_lag(settings.kafka, group, topic)
+        return group_lag(settings, group, topic)
     except KafkaException as error:
         if error_of(error).code() != KafkaError._TIMED_OUT:
             raise

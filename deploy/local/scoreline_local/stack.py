@@ -13,10 +13,10 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scoreline.errors import StackError
+from scoreline.lag import pipeline_lag
 from scoreline.settings import load_settings
 from scoreline_local.datadir import DataDir, adopt, data_dir, erase, is_locked, locked, write_private
 from scoreline_local.jars import FETCH_S_MAX
-from scoreline_local.lag import stack_lag
 from scoreline_local.plan import ClickHouseEndpoint, Endpoints, Phase, Plan, ProcessState, StackState, State
 from scoreline_local.recipe import PARTS, Brokers, make_plan
 from scoreline_local.settings import LocalSettings
@@ -166,8 +166,12 @@ def status(path: Path) -> StackStatus:
         clickhouse=state.endpoints.clickhouse,
         gateway=state.endpoints.gateway,
         processes=tuple(ProcessStatus(name=p.name, pid=p.pid, state=p.state, restarts=p.restarts) for p in shown),
-        lag=stack_lag(kafka, load_settings(topic_prefix=state.endpoints.topic_prefix)) if kafka and answers else NO_LAG,
+        lag=_lag(kafka, state.endpoints.topic_prefix) if kafka and answers else NO_LAG,
     )
+
+
+def _lag(kafka: str, topic_prefix: str) -> dict[str, int | None]:
+    return pipeline_lag(load_settings(kafka=kafka, topic_prefix=topic_prefix))
 
 
 def endpoints(path: Path) -> Endpoints:

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from urllib3.exceptions import HTTPError
 
 from scoreline.kafka import client_options
+from scoreline.lag import group_lag
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics, record_key
-from scoreline_local.lag import group_lag
 from scoreline_streams.changelog import unpack
 from scoreline_streams.deduplicate import id_hash
 from tests.faults.chaos.emitter import Ledger, value_of
@@ -101,7 +101,7 @@ def _undrained(settings: Settings, within_s: float) -> Iterator[str]:
 
 def _lag(settings: Settings, group: str, topic: str) -> int | None:
     try:
-        return group_lag(settings.kafka, group, topic)
+        return group_lag(settings, group, topic)
     except KafkaException:
         return None
 

@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from scoreline.kafka import error_of
+from scoreline.kafka import client_options, error_of
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
 
@@ -21,7 +21,7 @@ _COORDINATOR_IS_COMING = {
 """What a cluster answers for a moment after its first group or a dead broker."""
 
 
-def stack_lag(bootstrap: str, settings: Settings) -> dict[str, int | None]:
+def pipeline_lag(settings: Settings) -> dict[str, int | None]:
     """Lag of worker and sink in records; None for one whose topic does not exist or when Kafka does not answer."""
     groups, topics = declare_groups(settings), declare_topics(settings)
     read_by = {
@@ -31,13 +31,13 @@ def stack_lag(bootstrap: str, settings: Settings) -> dict[str, int | None]:
     lags: dict[str, int | None] = {}
     for process, lanes in read_by.items():
         try:
-            lags[process] = sum([group_lag(bootstrap, group, topic.name) for group, topic in lanes])
+            lags[process] = sum([group_lag(settings, group, topic.name) for group, topic in lanes])
         except KafkaException:
             lags[process] = None
     return lags
 
 
-def group_lag(bootstrap: str, group: str, topic: str) -> int:
+def group_lag(settings: Settings, group: str, topic: str) -> int:
     """Records of `topic` that `group` has not committed yet.
 
     Counted as offsets, which includes the transaction markers between records; but a partition in which nothing
@@ -45,18 +45,18 @@ def group_lag(bootstrap: str, group: str, topic: str) -> int:
     Raises KafkaException: the topic does not exist, or Kafka does not answer.
     """
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": 16_384,
-            "queued.max.messages.kbytes": 64,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
+        client_options(
+            settings,
+            group_id=group,
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            fetch_message_max_bytes=16_384,
+            queued_max_messages_kbytes=64,
+            fetch_wait_max_ms=50,
+            log_level=0,
+        )
     )
     try:
         behind = _behind(consumer, topic)
@@ -103,7 +103,7 @@ def _unread(consumer: Consumer, topic: str, starts: dict[int, int]) -> set[int]:
         if message is None or number is None:
             continue
         error = message.error()
-        at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
+        at_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # pyright: ignore[reportPrivateUsage]
         if error is not None and not at_end:
             raise KafkaException(error)
         if at_end and number in open_:

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from scoreline.lag import group_lag, pipeline_lag
 from scoreline.settings import Settings
-from scoreline_local.lag import group_lag, stack_lag
 
 GROUP = "lag-test"
 
@@ -30,7 +30,7 @@ def _commit(settings: Settings, topic: str, partition: int, offset: int) -> None
 
 
 def _lag(settings: Settings, topic: str) -> int:
-    return group_lag(settings.kafka, settings.topic_prefix + GROUP, topic)
+    return group_lag(settings, settings.topic_prefix + GROUP, topic)
 
 
 def test_group_without_commits_has_everything_before_it(settings: Settings, topic: str) -> None:
@@ -69,4 +69,4 @@ def test_topic_that_does_not_exist_has_no_lag_to_tell(settings: Settings) -> Non
     """Before `scoreline topics` has run, status says null and does not fail."""
     with pytest.raises(KafkaException):
         _lag(settings, f"{settings.topic_prefix}nowhere")
-    assert stack_lag(settings.kafka, settings) == {"worker": None, "sink": None}
+    assert pipeline_lag(settings) == {"worker": None, "sink": None}
