@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from scoreline.rejections import Reason
-from scoreline_gateway.answers import json_response
+from scoreline.web.answers import json_response
 
 router = APIRouter()
 

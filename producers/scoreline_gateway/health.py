@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from scoreline_gateway.answers import json_response
+from scoreline.web.answers import json_response
 
 router = APIRouter()
 
@@ -23,6 +23,6 @@ async def live() -> Response:
 )
 async def ready(request: Request) -> Response:
     """200 once the keys are known, 503 before."""
-    if request.app.state.keys is None:
+    if request.app.state.known.entries() is None:
         return json_response({"status": "starting"}, 503)
     return json_response({"status": "ready"})

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scoreline.errors import RequestRefused
 from scoreline.settings import Settings
-from scoreline_gateway.answers import error_response
+from scoreline.web.answers import error_response
 
 RETRY_AFTER_S = 2
 """When to come back after an answer that the gateway cannot work now."""

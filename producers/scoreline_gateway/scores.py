@@ -12,14 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
 from scoreline.rejections import found
-from scoreline_gateway.answers import (
-    error_response,
-    json_response,
-    rejection_fields,
-    rejection_response,
-    status_of,
-    unavailable,
-)
+from scoreline.web.answers import error_response, json_response
+from scoreline_gateway.answers import rejection_fields, rejection_response, status_of, unavailable
 from scoreline_gateway.auth import Caller, authorize
 from scoreline_gateway.bodies import content_type, malformed, read_body, read_lines
 from scoreline_gateway.describing import CREATE_SCORES

@@ -1,4 +1,4 @@
-"""The gateway as a process: uvicorn with bounds on connections, heads and slow readers, and an orderly end."""
+"""A server as a process: uvicorn with bounds on connections, heads and slow readers, and an orderly end."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import signal
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from scoreline.errors import RequestRefused, ScorelineError
-from scoreline.settings import Settings
-from scoreline_gateway.answers import error_response
-from scoreline_gateway.app import create_app
+from scoreline.errors import RequestRefused
+from scoreline.following_keys import KnownKeys
+from scoreline.web.answers import error_response
 
 log = logging.getLogger(__name__)
 
@@ -27,36 +28,57 @@ HEAD_BYTES_MAX = 64 * 1024
 """Longest request line and headers together."""
 GC_THRESHOLD = 100_000
 
+Websockets = Literal["none", "websockets-sansio"]
+"""How uvicorn speaks WebSocket, if at all."""
 
-def run(settings: Settings) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a server listens, what it waits for, and how long."""
+
+    host: str
+    port: int
+    connections_max: int
+    """More are cut off at once."""
+    head_s: float
+    """How long a client may take to send the head of a request, or to begin the next one."""
+    stall_s: float
+    """How long it may take nothing of an answer."""
+    drain_s: float
+    """How long requests may take to end after SIGTERM."""
+    ready_file: Path | None
+    """Exists while the server is ready."""
+
+
+def serve(app: FastAPI, bounds: Bounds, keys: KnownKeys, websockets: Websockets = "none") -> None:
     """Serve until SIGTERM or SIGINT, then end what was begun; call it from the main thread.
 
-    Raises TopicError when a topic is missing, and whatever else ends the gateway.
+    It is ready once the keys are known. Raises whatever ends `keys`, as TopicError when a topic is missing.
     """
-    app = create_app(settings)
-    server = _Server(settings, app)
-    ready_file = settings.ready_file
-    if ready_file is not None:
-        ready_file.unlink(missing_ok=True)
+    app.state.bounds = bounds
+    server = _Server(app, bounds, keys, websockets)
+    if bounds.ready_file is not None:
+        bounds.ready_file.unlink(missing_ok=True)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     try:
         server.run()
     finally:
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
-    failure: ScorelineError | None = app.state.failure
-    if failure is not None:
-        raise failure
+        if bounds.ready_file is not None:
+            bounds.ready_file.unlink(missing_ok=True)
+    if keys.failure is not None:
+        raise keys.failure
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the bounds it lacks, for an app that `create_app` made."""
+    """uvicorn's protocol with the bounds it lacks, for an app that `serve` serves."""
 
     _head = True
     """A request's head is awaited, and none is being answered."""
     _head_bytes = 0
+    _upgraded = False
+    """The connection is a WebSocket now, which another protocol serves."""
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
@@ -68,9 +90,9 @@ class BoundedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        settings: Settings = cast(FastAPI, config.app).state.settings
-        self._head_s, self._stall_s = settings.gateway_header_s, settings.gateway_body_s
-        self._connections_max = 2 * settings.gateway_requests_max
+        bounds: Bounds = cast(FastAPI, config.app).state.bounds
+        self._head_s, self._stall_s = bounds.head_s, bounds.stall_s
+        self._connections_max = bounds.connections_max
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -86,6 +108,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._upgraded:
+            return
         if self._head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
@@ -104,6 +128,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = False
         self._unset_head_timer()
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._upgraded = True
+        self._unset_head_timer()
+        super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
         self._unset_head_timer()
@@ -160,26 +189,26 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends with the gateway, and with status 0 when it was asked to."""
+    """Ends with its keys, and with status 0 when it was asked to."""
 
-    def __init__(self, settings: Settings, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, bounds: Bounds, keys: KnownKeys, websockets: Websockets) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.gateway_host,
-                port=settings.gateway_port,
+                host=bounds.host,
+                port=bounds.port,
                 http=BoundedProtocol,
-                ws="none",
+                ws=websockets,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=max(1, round(settings.gateway_header_s)),
-                timeout_graceful_shutdown=max(1, round(settings.gateway_drain_s)),
+                timeout_keep_alive=max(1, round(bounds.head_s)),
+                timeout_graceful_shutdown=max(1, round(bounds.drain_s)),
             )
         )
-        self._app, self._ready_file = app, settings.ready_file
+        self._keys, self._ready_file = keys, bounds.ready_file
         self._told = False
 
     @contextmanager
@@ -193,12 +222,12 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look ten times a second whether the gateway is ready, or cannot go on."""
-        if not self._told and self._app.state.keys is not None:
+        """Look ten times a second whether the server is ready, or cannot go on."""
+        if not self._told and self._keys.entries() is not None:
             self._told = True
             if self._ready_file is not None:
                 self._ready_file.touch()
-        return await super().on_tick(counter) or self._app.state.failure is not None
+        return await super().on_tick(counter) or self._keys.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, finish what was begun."""

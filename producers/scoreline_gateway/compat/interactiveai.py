@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from scoreline.errors import RequestRefused
-from scoreline_gateway.answers import json_response, rejection_response
+from scoreline.web.answers import json_response
+from scoreline_gateway.answers import rejection_response
 from scoreline_gateway.auth import Caller
 from scoreline_gateway.compat.config_calls import configs_of
 from scoreline_gateway.compat.langfuse import ORGANIZATION, PageLimit, PageNumber

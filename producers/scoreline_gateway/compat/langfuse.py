@@ -14,7 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from scoreline.errors import RequestRefused
 from scoreline.rejections import Rejection
-from scoreline_gateway.answers import json_response, rejection_response
+from scoreline.web.answers import json_response
+from scoreline_gateway.answers import rejection_response
 from scoreline_gateway.auth import Caller
 from scoreline_gateway.compat.config_calls import configs_of
 from scoreline_gateway.compat.mapping import Fields, score_of_event, score_of_langfuse

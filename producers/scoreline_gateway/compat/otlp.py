@@ -22,7 +22,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from scoreline.errors import RequestRefused, RetryableError
 from scoreline.keys import Scope
-from scoreline_gateway.answers import error_response, json_response, unavailable
+from scoreline.web.answers import error_response, json_response
+from scoreline_gateway.answers import unavailable
 from scoreline_gateway.auth import Caller, authorize
 from scoreline_gateway.bodies import content_type
 from scoreline_gateway.compat.evaluations import EVENT, logs_of_json, scores_of

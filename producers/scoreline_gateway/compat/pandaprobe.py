@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from scoreline_gateway.answers import json_response, rejection_response
+from scoreline.web.answers import json_response
+from scoreline_gateway.answers import rejection_response
 from scoreline_gateway.compat.mapping import id_of_request, score_of_pandaprobe
 from scoreline_gateway.compat.requests import WRITER, Writer, object_of, parse, read_bytes, take
 
