@@ -26,6 +26,8 @@
     score(project, score_id) -> row or None    trace(trace_id, project=None) -> Scores
     compare(a, b, pair="auto", level=0.95) -> Comparison           .names: one Compared for each score name
     agreement(a, b, pair="auto", level=0.95) -> Agreement
+    rejections(RejectionFilter(…), limit) -> Rejections            .groups: reason, service, n, example, remedy
+    flow(window=5 minutes) -> Flow             n, per_s, rejected, latencies to_kafka, to_row, to_query
 
 **Every answer** is frozen and has `columns`, `rows()` (mappings; datetimes aware, never NaN), `to_arrow()`,
 `to_pandas()`, `to_polars()` and `write(path or file, format)`: csv, json, jsonl, parquet. `formats.to_json(rows)` is
@@ -40,5 +42,6 @@ answer.
 from scoreline_analytics.analytics import Analytics
 from scoreline_analytics.fields import Condition
 from scoreline_analytics.questions import Filter, Question
+from scoreline_analytics.rejections import RejectionFilter
 
-__all__ = ["Analytics", "Condition", "Filter", "Question"]
+__all__ = ["Analytics", "Condition", "Filter", "Question", "RejectionFilter"]

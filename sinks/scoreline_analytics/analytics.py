@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from scoreline.settings import Settings, load_settings
 from scoreline_analytics import catalogue, scores
 from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.flow import WINDOW, Flow, flow
 from scoreline_analytics.histogram import Histogram, histogram
 from scoreline_analytics.known import require_keys, require_known
 from scoreline_analytics.questions import LEVEL, QUANTILES, Filter, Question
+from scoreline_analytics.rejections import RejectionFilter, Rejections, rejections
 from scoreline_analytics.results import Row
 from scoreline_analytics.series import Series, series
 from scoreline_analytics.steps import Step, step_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from scoreline_analytics.compare import Comparison
 
 ALL = Filter()
+ALL_REJECTED = RejectionFilter()
 
 
 class Analytics:
@@ -139,3 +142,11 @@ class Analytics:
     def trace(self, trace_id: str, project: str | None = None) -> scores.Scores:
         """The scores of a trace and its observations, in order of time."""
         return scores.trace(self._reader, trace_id, project)
+
+    def rejections(self, asked: RejectionFilter = ALL_REJECTED, limit: int = 100) -> Rejections:
+        """Rejected records by reason and service, with an example and the remedy."""
+        return rejections(self._reader, asked, limit)
+
+    def flow(self, window: timedelta = WINDOW, now: datetime | None = None) -> Flow:
+        """How many scores were stored and rejected lately, and the latency of each hop."""
+        return flow(self._reader, window, now or datetime.now(UTC))

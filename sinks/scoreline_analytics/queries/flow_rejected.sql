@@ -1,0 +1,4 @@
+-- Purpose: how many records were rejected lately.
+SELECT count()
+FROM rejected_scores
+WHERE $conditions
