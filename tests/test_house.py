@@ -51,6 +51,7 @@ def test_command_whose_extra_is_missing_says_what_to_install() -> None:
         ("chdb", "--help", ""),
         ("psutil", "status", "local"),
         ("faust", "worker", "streams"),
+        ("fastapi", "ui", "ui"),
     ):
         ended = subprocess.run(
             [sys.executable, "-c", code.format(module, command)], capture_output=True, text=True, check=False

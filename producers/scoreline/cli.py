@@ -17,11 +17,12 @@ EXTRAS = {
     "scoreline_streams": "streams",
     "scoreline_sink": "sinks",
     "scoreline_analytics": "analytics",
+    "ui": "ui",
 }
-"""Package of a subcommand → the extra that installs what it needs."""
+"""Package of a subcommand, or the subcommand itself → the extra that installs what it needs."""
 
 COMMANDS = {
-    "up": ("scoreline_local.cli:up", "Start a local stack: real Kafka and ClickHouse, worker, sink, gateway."),
+    "up": ("scoreline_local.cli:up", "Start a local stack: real Kafka and ClickHouse, the pipeline, the page."),
     "down": ("scoreline_local.cli:down", "Stop the local stack."),
     "status": ("scoreline_local.cli:status", "Show the local stack: processes, lag, how to reach it."),
     "emit": ("scoreline.commands.emit:emit", "Emit one score, or many from standard input."),
@@ -39,6 +40,7 @@ COMMANDS = {
     "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
     "migrate": ("scoreline_sink.migrate_cli:app", "Create or update the tables in ClickHouse."),
     "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
+    "ui": ("scoreline_analytics.ui_cli:ui", "Run the read side: the page in the browser, questions over HTTP."),
     "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),
     "sink": ("scoreline_sink.cli:sink", "Run the sink: enriched and rejected scores into ClickHouse."),
 }
@@ -80,7 +82,7 @@ def main() -> None:
 def _missing_extra(asked: str | None, error: ImportError) -> str:
     """What to install for the command asked for. An import that fails for another reason is a bug, raised again."""
     where, _ = COMMANDS.get(asked or "", ("", ""))
-    extra = EXTRAS.get(where.partition(".")[0], "cli")
+    extra = EXTRAS.get(asked or "", EXTRAS.get(where.partition(".")[0], "cli"))
     missing = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
     if not isinstance(missing, ModuleNotFoundError) or (missing.name or "scoreline").startswith("scoreline"):
         raise error

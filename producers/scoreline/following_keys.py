@@ -32,6 +32,10 @@ class KnownKeys:
         """The keys of now by public key; None until they are known."""
         return None if self._entries is None else self._entries()
 
+    def want_none(self) -> None:
+        """Be ready with no keys, for a server that asks nobody for one."""
+        self._entries = dict[bytes, ApiKey]
+
     @asynccontextmanager
     async def following(self, settings: Settings) -> AsyncGenerator[None]:
         """Follow the topic in a thread, waiting for Kafka where it is away."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -31,6 +32,22 @@ def _none_if_forever(value: object) -> object:
 
 
 HorizonDays = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_if_forever)]
+
+
+TRACE_PLACES = ("trace_id", "observation_id", "session_id", "project")
+"""What may stand in braces in `trace_url`."""
+
+
+def _trace_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    places = [place for _, *place in Formatter().parse(value) if place[0] is not None]
+    wrong = next((name for name, form, conversion in places if name not in TRACE_PLACES or form or conversion), None)
+    if wrong is not None:
+        raise ValueError(f"{{{wrong}}} is no place; there are {', '.join(f'{{{place}}}' for place in TRACE_PLACES)}")
+    if not value.startswith(("https://", "http://")) or not places:
+        raise ValueError("give an address with a place, as https://traces.example/trace/{trace_id}")
+    return value
 
 
 class Settings(BaseSettings):
@@ -134,6 +151,16 @@ class Settings(BaseSettings):
     """How long a client may fall behind 16 KiB a second while it sends a body."""
     gateway_drain_s: Seconds = 20.0
     """How long requests may take to end after SIGTERM."""
+
+    ui_host: str = Field("127.0.0.1", min_length=1)
+    """Address the page and its API listen on; 0.0.0.0 for every interface."""
+    ui_port: int = Field(8090, ge=0, le=65535)
+    ui_login: bool = True
+    """Whether page and API want an API key with scope `read`, and show its project; false, on loopback only: whoever
+    reaches them sees all projects."""
+    trace_url: Annotated[str | None, AfterValidator(_trace_url)] = None
+    """Where the tracing tool shows a trace, as `https://traces.example/trace/{trace_id}`; also {observation_id},
+    {session_id}, {project}."""
 
     ready_file: Path | None = None
     """A file that exists while this process is ready: made when it can work, removed when it cannot."""

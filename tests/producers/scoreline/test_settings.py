@@ -43,6 +43,11 @@ def test_environment_wins_over_secret_files_and_toml(monkeypatch: pytest.MonkeyP
         ("SCORELINE_PARTITIONS", "none"),
         ("SCORELINE_KAFKA_OPTIONS", "[1]"),
         ("SCORELINE_CLICKHOUSE_PORT", "70000"),
+        ("SCORELINE_TRACE_URL", "https://traces.example/{trace}"),
+        ("SCORELINE_TRACE_URL", "https://traces.example/{trace_id!r}"),
+        ("SCORELINE_TRACE_URL", "https://traces.example/{trace_id"),
+        ("SCORELINE_TRACE_URL", "https://traces.example/all"),
+        ("SCORELINE_TRACE_URL", "javascript:alert('{trace_id}')"),
     ],
 )
 def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

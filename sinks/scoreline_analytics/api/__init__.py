@@ -1,0 +1,1 @@
+"""`GET /v1/…`: the questions of `Analytics` over HTTP."""
