@@ -45,7 +45,7 @@ def _processes_hear_ctrl_c() -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory, _only_the_settings_of_a_test: None) -> Iterator[Stack]:
     """Broker and ClickHouse on free ports, started by the first test that needs them."""
     data_dir = tmp_path_factory.mktemp("stack")
-    parts = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0)
+    parts = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0)
     try:
         endpoints = local.up(parts, parts=("kafka", "clickhouse"))
         assert endpoints.kafka is not None

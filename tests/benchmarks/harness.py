@@ -58,7 +58,9 @@ def local_stack(
     stack.down(data_dir, lambda _: None)
     stack.fresh(data_dir)
     try:
-        local = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0, kafka_jvm=kafka_jvm)
+        local = LocalSettings(
+            data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0, kafka_jvm=kafka_jvm
+        )
         endpoints = stack.up(local, parts=parts, tell=say)
         os.environ.update(endpoints.environment)
         yield endpoints

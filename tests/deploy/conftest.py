@@ -29,4 +29,4 @@ def data(tmp_path: Path, _only_the_settings_of_a_test: None) -> Iterator[DataDir
 @pytest.fixture
 def local_settings(data: DataDir) -> LocalSettings:
     """The data folder, and free ports."""
-    return LocalSettings(data_dir=data.root, kafka_port=0, clickhouse_port=0, gateway_port=0)
+    return LocalSettings(data_dir=data.root, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0)

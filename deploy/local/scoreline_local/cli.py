@@ -26,12 +26,13 @@ def up(
     kafka_port: int | None = None,
     clickhouse_port: int | None = None,
     gateway_port: int | None = None,
+    ui_port: int | None = None,
     brokers: Literal[1, 3] | None = None,
     only: str | None = None,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     foreground: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Start Kafka, ClickHouse, worker, sink and gateway on this machine, and return when all of them are ready.
+    """Start Kafka, ClickHouse, worker, sink, gateway and page on this machine, and return when all are ready.
 
     A supervisor stays behind and starts again whatever dies. `scoreline status` tells where the parts answer,
     `scoreline down` stops them. Data outlives both.
@@ -46,17 +47,23 @@ def up(
         ClickHouse's HTTP port; 0 picks a free one; by default as last time, at first 8123.
     gateway_port
         The gateway's port; 0 picks a free one; by default as last time, at first 8080.
+    ui_port
+        The page's port, and of the API for questions; 0 picks a free one; by default as last time, at first 8090.
     brokers
         1, or 3 for a cluster that keeps every record three times; by default as last time, at first 1.
     only
-        Start these parts only, comma-separated: kafka, clickhouse, topics, migrate, worker, sink, gateway.
+        Start these parts only, comma-separated: kafka, clickhouse, topics, migrate, worker, sink, gateway, ui.
     fresh
         Delete the folder's data first.
     foreground
         Stay in the terminal; Ctrl-C stops everything.
     """
     settings = load_local_settings(
-        data_dir=data_dir, kafka_port=kafka_port, clickhouse_port=clickhouse_port, gateway_port=gateway_port
+        data_dir=data_dir,
+        kafka_port=kafka_port,
+        clickhouse_port=clickhouse_port,
+        gateway_port=gateway_port,
+        ui_port=ui_port,
     )
     parts = tuple(part.strip() for part in only.split(",")) if only else PARTS
     terminal = _Terminal(data_dir)
@@ -71,7 +78,7 @@ def up(
 
 
 def down(*, data_dir: Path | None = None) -> None:
-    """Stop the local stack: gateway, worker and sink first, then ClickHouse and Kafka. Data stays.
+    """Stop the local stack: page, gateway, worker and sink first, then ClickHouse and Kafka. Data stays.
 
     Parameters
     ----------
@@ -134,7 +141,8 @@ class _Terminal:
         ]
         print_table(("process", "state", "pid", "restarts", "lag"), rows, frozenset({"pid", "restarts", "lag"}))
         self.tell("")
-        self.show_endpoints(Endpoints(kafka=running.kafka, clickhouse=running.clickhouse, gateway=running.gateway))
+        where = running.model_dump(include={"kafka", "clickhouse", "gateway", "ui"})
+        self.show_endpoints(Endpoints.model_validate(where))
 
     def show_endpoints(self, endpoints: Endpoints) -> None:
         if endpoints.kafka:
@@ -144,4 +152,6 @@ class _Terminal:
             self.tell(f"ClickHouse  http://{at.host}:{at.port}  user {at.user}, database {at.database}")
         if endpoints.gateway:
             self.tell(f"Gateway     {endpoints.gateway}  (a key for it: scoreline keys create --scope write)")
+        if endpoints.ui:
+            self.tell(f"Page        {endpoints.ui}/ui  (questions over HTTP: {endpoints.ui}/docs)")
         self.tell(f'Settings for this shell:  eval "$(scoreline status --env{self._flag})"')

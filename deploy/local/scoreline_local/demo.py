@@ -33,6 +33,7 @@ from scoreline.topics import declare_topics
 from scoreline_local import stack
 from scoreline_local.demo_service import Ledger
 from scoreline_local.plan import Endpoints
+from scoreline_local.recipe import PARTS
 from scoreline_local.settings import LocalSettings
 
 SERVICES = ("support-agent", "checkout-assistant", "search", "nightly-evals")
@@ -60,12 +61,12 @@ class Totals:
 
 def main() -> None:
     """Entry point: exit status 0 when every score is accounted for, 1 when not."""
-    settings = LocalSettings(data_dir=DATA_DIR, kafka_port=0, clickhouse_port=0, gateway_port=0)
+    settings = LocalSettings(data_dir=DATA_DIR, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0)
     try:
         stack.down(DATA_DIR, lambda _: None)
         stack.fresh(DATA_DIR)
         _say("starting Kafka, ClickHouse, worker and sink")
-        endpoints = stack.up(settings)
+        endpoints = stack.up(settings, parts=tuple(part for part in PARTS if part != "ui"))
         try:
             status = _demo(endpoints)
         finally:

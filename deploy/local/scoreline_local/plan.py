@@ -81,6 +81,8 @@ class Endpoints(_Frozen):
     clickhouse: ClickHouseEndpoint | None = None
     gateway: str | None = None
     """Base URL of the gateway."""
+    ui: str | None = None
+    """Base URL of the page and the API of the read side."""
     topic_prefix: str = ""
 
     @property

@@ -21,17 +21,19 @@ from scoreline_local.settings import PREFIX, LocalSettings
 Brokers = Literal[1, 3]
 Tell = Callable[[str], None]
 
-PARTS = ("kafka", "clickhouse", "topics", "migrate", "worker", "sink", "gateway")
+PARTS = ("kafka", "clickhouse", "topics", "migrate", "worker", "sink", "gateway", "ui")
 _NEEDS = {
     "topics": ("kafka",),
     "migrate": ("clickhouse",),
     "worker": ("topics",),
     "sink": ("topics", "migrate"),
     "gateway": ("topics",),
+    "ui": ("topics", "migrate"),
 }
 _KAFKA_PORT = 9092
 _CLICKHOUSE_PORT = 8123
 _GATEWAY_PORT = 8080
+_UI_PORT = 8090
 
 
 class Shape(BaseModel):
@@ -45,6 +47,7 @@ class Shape(BaseModel):
     controller_ports: tuple[int, ...]
     clickhouse_port: int
     gateway_port: int = _GATEWAY_PORT
+    ui_port: int = _UI_PORT
 
 
 def make_plan(
@@ -90,12 +93,14 @@ def _shape(data: DataDir, settings: LocalSettings, brokers: Brokers | None) -> S
         kafka_ports = pick_free(count) if settings.kafka_port == 0 else tuple(range(_KAFKA_PORT, _KAFKA_PORT + count))
     clickhouse_port = _port(settings.clickhouse_port, before and before.clickhouse_port, _CLICKHOUSE_PORT, kafka_ports)
     used = (*kafka_ports, clickhouse_port)
+    gateway_port = _port(settings.gateway_port, before and before.gateway_port, _GATEWAY_PORT, used)
     return Shape(
         cluster_id=before.cluster_id if before else kafka.new_cluster_id(),
         kafka_ports=kafka_ports,
         controller_ports=before.controller_ports if before else (),
         clickhouse_port=clickhouse_port,
-        gateway_port=_port(settings.gateway_port, before and before.gateway_port, _GATEWAY_PORT, used),
+        gateway_port=gateway_port,
+        ui_port=_port(settings.ui_port, before and before.ui_port, _UI_PORT, (*used, gateway_port)),
     )
 
 
@@ -117,15 +122,17 @@ def _remembered(data: DataDir) -> Shape | None:
 
 def _take_ports(shape: Shape, parts: tuple[str, ...]) -> Shape:
     """Raises StackError for a taken port that users know; moves the controllers', which nobody does."""
-    meant = [*shape.kafka_ports, shape.clickhouse_port, shape.gateway_port]
+    meant = [*shape.kafka_ports, shape.clickhouse_port, shape.gateway_port, shape.ui_port]
     twice = next((port for port in meant if meant.count(port) > 1), None)
     if twice is not None:
-        raise StackError(f"port {twice} is meant for two of Kafka, ClickHouse and gateway; choose another for one")
+        raise StackError(f"port {twice} is meant for two of Kafka, ClickHouse, gateway, page; choose another for one")
     if "clickhouse" in parts:
         setting = f"{PREFIX}CLICKHOUSE_PORT"
         require_free(shape.clickhouse_port, what="ClickHouse", setting=setting, flag="--clickhouse-port")
     if "gateway" in parts:
         require_free(shape.gateway_port, what="the gateway", setting=f"{PREFIX}GATEWAY_PORT", flag="--gateway-port")
+    if "ui" in parts:
+        require_free(shape.ui_port, what="the page", setting=f"{PREFIX}UI_PORT", flag="--ui-port")
     if "kafka" not in parts:
         return shape
     for port in shape.kafka_ports:
@@ -154,6 +161,7 @@ def _endpoints(data: DataDir, shape: Shape, parts: tuple[str, ...]) -> Endpoints
         kafka=_bootstrap(shape) if "kafka" in parts else None,
         clickhouse=server if "clickhouse" in parts else None,
         gateway=f"http://{HOST}:{shape.gateway_port}" if "gateway" in parts else None,
+        ui=f"http://{HOST}:{shape.ui_port}" if "ui" in parts else None,
         topic_prefix=load_settings().topic_prefix,
     )
 
@@ -200,8 +208,12 @@ def _scoreline_process(data: DataDir, shape: Shape, command: str, needs: tuple[s
             "SCORELINE_INSTANCE_ID": f"local-{command}",
             "SCORELINE_GATEWAY_HOST": HOST,
             "SCORELINE_GATEWAY_PORT": str(shape.gateway_port),
+            "SCORELINE_UI_HOST": HOST,
+            "SCORELINE_UI_PORT": str(shape.ui_port),
+            # Whoever has an account on this machine can read the data folder, and with it the database's password.
+            "SCORELINE_UI_LOGIN": "false",
             "PYTHONUNBUFFERED": "1",
         },
         needs=needs,
-        ready=ReadyWhen.FILE if command in ("worker", "sink", "gateway") else ReadyWhen.DONE,
+        ready=ReadyWhen.FILE if command in ("worker", "sink", "gateway", "ui") else ReadyWhen.DONE,
     )

@@ -129,7 +129,7 @@ def launch(plan: Plan, tell: Tell = print) -> StackState:
 
 
 def down(path: Path, tell: Tell = print) -> None:
-    """Stop the stack on this data folder, gateway, worker and sink first; also what a killed supervisor left running.
+    """Stop the stack on this data folder, Kafka and ClickHouse last; also what a killed supervisor left running.
 
     Raises StackError: it could not be stopped.
     """
@@ -165,6 +165,7 @@ def status(path: Path) -> StackStatus:
         kafka=kafka,
         clickhouse=state.endpoints.clickhouse,
         gateway=state.endpoints.gateway,
+        ui=state.endpoints.ui,
         processes=tuple(ProcessStatus(name=p.name, pid=p.pid, state=p.state, restarts=p.restarts) for p in shown),
         lag=_lag(kafka, state.endpoints.topic_prefix) if kafka and answers else NO_LAG,
     )

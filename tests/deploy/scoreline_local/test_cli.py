@@ -14,7 +14,7 @@ import pytest
 from scoreline_local.datadir import DataDir, is_locked
 from tests.support import eventually
 
-ANY_PORTS = ("--kafka-port", "0", "--clickhouse-port", "0", "--gateway-port", "0")
+ANY_PORTS = ("--kafka-port", "0", "--clickhouse-port", "0", "--gateway-port", "0", "--ui-port", "0")
 
 
 def _scoreline(data: DataDir, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +62,7 @@ def test_part_that_does_not_exist_is_one_clear_line(data: DataDir) -> None:
     up = _scoreline(data, "up", "--only", "postgres")
     assert up.returncode == 1
     assert up.stderr.splitlines() == [
-        "scoreline: no such part: postgres; there are kafka, clickhouse, topics, migrate, worker, sink, gateway"
+        "scoreline: no such part: postgres; there are kafka, clickhouse, topics, migrate, worker, sink, gateway, ui"
     ]
 
 

@@ -31,9 +31,11 @@ def test_worker_and_sink_wait_for_what_they_need(data: DataDir, local_settings: 
         "worker": ("topics",),
         "sink": ("topics", "migrate"),
         "gateway": ("topics",),
+        "ui": ("topics", "migrate"),
     }
     assert {name for name, spec in processes.items() if spec.runs_once} == {"topics", "migrate"}
-    assert {name for name, spec in processes.items() if spec.ready is ReadyWhen.FILE} == {"worker", "sink", "gateway"}
+    serving = {name for name, spec in processes.items() if spec.ready is ReadyWhen.FILE}
+    assert serving == {"worker", "sink", "gateway", "ui"}
 
 
 def test_scoreline_processes_get_the_settings_of_this_stack(data: DataDir, local_settings: LocalSettings) -> None:
@@ -48,6 +50,9 @@ def test_scoreline_processes_get_the_settings_of_this_stack(data: DataDir, local
     gateway = next(spec for spec in plan.processes if spec.name == "gateway")
     assert plan.endpoints.gateway == f"http://127.0.0.1:{gateway.env['SCORELINE_GATEWAY_PORT']}"
     assert gateway.env["SCORELINE_GATEWAY_PORT"] != "8080"
+    ui = next(spec for spec in plan.processes if spec.name == "ui")
+    assert plan.endpoints.ui == f"http://127.0.0.1:{ui.env['SCORELINE_UI_PORT']}"
+    assert (ui.env["SCORELINE_UI_HOST"], ui.env["SCORELINE_UI_LOGIN"]) == ("127.0.0.1", "false")
 
 
 def test_ports_are_kept_from_one_up_to_the_next(data: DataDir, local_settings: LocalSettings) -> None:

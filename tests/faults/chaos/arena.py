@@ -59,8 +59,8 @@ class Arena:
         self.triggers = Triggers(self.folder / "parts" / "triggers")
         stack.fresh(self.data.root)
         adopt(self.data)
-        local = LocalSettings(data_dir=self.data.root, kafka_port=0, clickhouse_port=0, gateway_port=0)
-        plan = make_plan(self.data, local, brokers, tuple(part for part in PARTS if part != "gateway"), say)
+        local = LocalSettings(data_dir=self.data.root, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0)
+        plan = make_plan(self.data, local, brokers, tuple(part for part in PARTS if part not in ("gateway", "ui")), say)
         assert plan.endpoints.kafka is not None
         assert plan.endpoints.clickhouse is not None
         server = {f"clickhouse_{name}": value for name, value in plan.endpoints.clickhouse.model_dump().items()}
