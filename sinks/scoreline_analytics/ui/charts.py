@@ -44,7 +44,9 @@ def sparkline(points: Sequence[Figures]) -> str:
     if not any(figures.mean is not None for figures in points):
         return _svg(_count_bars([figures.n for figures in points]), "scores over time")
     spots = [
-        None if f.mean is None else (f.mean, f.mean if f.mean_low is None else f.mean_low, f.mean_high or f.mean)
+        None
+        if f.mean is None
+        else (f.mean, f.mean if f.mean_low is None else f.mean_low, f.mean if f.mean_high is None else f.mean_high)
         for f in points
     ]
     means = [spot[0] for spot in spots if spot is not None]

@@ -14,7 +14,7 @@ from scoreline.errors import RequestRefused
 from scoreline.keyring import identify
 from scoreline.keys import ApiKey, Scope
 from scoreline_analytics.ui.rendering import asset, render
-from scoreline_analytics.ui.state import BASE
+from scoreline_analytics.ui.state import BASE, PAGES
 
 SESSION_S = 12 * 3600
 """How long a login holds."""
@@ -91,7 +91,8 @@ async def _fields(request: Request) -> dict[str, str]:
 def _own(url: str) -> str:
     """The path and query of a page of ours; the overview for anything else."""
     parts = urlsplit(url)
-    is_own = not parts.scheme and not parts.netloc and (parts.path == BASE or parts.path.startswith(f"{BASE}/"))
-    if not is_own or parts.path in (f"{BASE}/login", f"{BASE}/logout") or "\\" in url:
+    page = "/" + parts.path.removeprefix(BASE).strip("/")
+    is_own = not parts.scheme and not parts.netloc and parts.path.startswith(BASE) and page in PAGES.values()
+    if not is_own:
         return f"{BASE}/"
     return parts.path + (f"?{parts.query}" if parts.query else "")

@@ -114,7 +114,7 @@ class Shell:
         self.view = View()
         self.on_pause: Callable[[], None] = lambda: None
         self._top, self._bar = html(""), html("")
-        self._content = ui.element("main")
+        self._content = ui.element("div").classes("content").props("tabindex=-1")
         ui.on("view", self._on_view)
         ui.on("pause", lambda _: self.on_pause())
         self._open(url, "link")
@@ -183,6 +183,7 @@ class Shell:
             paths=PAGES,
             links=links,
             reader=self.reader,
+            content=self._content.html_id,
         )
 
     def _bar_html(self) -> str:
