@@ -40,7 +40,7 @@ COMMANDS = {
     "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
     "migrate": ("scoreline_sink.migrate_cli:app", "Create or update the tables in ClickHouse."),
     "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
-    "ui": ("scoreline_analytics.ui_cli:ui", "Run the read side: the page in the browser, questions over HTTP."),
+    "ui": ("scoreline_analytics.ui_cli:ui", "Run the page in the browser, and questions over HTTP."),
     "worker": ("scoreline_streams.cli:worker", "Run the worker: validate, deduplicate, enrich."),
     "sink": ("scoreline_sink.cli:sink", "Run the sink: enriched and rejected scores into ClickHouse."),
 }

@@ -26,7 +26,7 @@ def ui(*, host: str | None = None, port: int | None = None) -> None:
     ClickHouse and writes nothing; a database user that may only read suffices. Waits for Kafka, which holds the keys,
     answering 503 until then; ends with status 1 when a topic is missing (`scoreline topics`).
 
-    Settings that matter here: SCORELINE_CLICKHOUSE_*, SCORELINE_KAFKA, SCORELINE_UI_*, SCORELINE_READY_FILE, and
+    Settings that matter here: SCORELINE_CLICKHOUSE_…, SCORELINE_KAFKA, SCORELINE_UI_…, SCORELINE_READY_FILE, and
     SCORELINE_TRACE_URL, a link to the tracing tool, as https://traces.example/trace/{trace_id}.
 
     Parameters
