@@ -31,7 +31,7 @@ class Caller:
         return self.projects[0]
 
 
-def reader(request: Request) -> Caller:
+async def reader(request: Request) -> Caller:
     """A dependency that gives the `Caller`. Raises RequestRefused: 401, 403 without the scope `read`, 503 while the
     keys are not known."""
     state = request.app.state

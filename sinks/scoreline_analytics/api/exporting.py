@@ -55,6 +55,10 @@ class Pipe(io.RawIOBase):
         """The last item; by the thread."""
         self._put(failure)
 
+    def give_up(self, why: BaseException) -> None:
+        """Let whoever still takes hear that there is no more; by the thread."""
+        self._loop.call_soon_threadsafe(self._break_off, why)
+
     async def take(self) -> Item:
         """The next item."""
         return await self._items.get()
@@ -65,12 +69,18 @@ class Pipe(io.RawIOBase):
         while not self._items.empty():
             self._items.get_nowait()
 
+    def _break_off(self, why: BaseException) -> None:
+        self.leave()
+        self._items.put_nowait(why)
+
     def _put(self, item: Item) -> None:
         if self._left:
             raise BrokenPipeError("the client has gone")
+        room = asyncio.run_coroutine_threadsafe(self._items.put(item), self._loop)
         try:
-            asyncio.run_coroutine_threadsafe(self._items.put(item), self._loop).result(STALL_S)
+            room.result(STALL_S)
         except FutureTimeout as error:
+            room.cancel()
             raise BrokenPipeError(f"the client took nothing for {STALL_S:.0f} s") from error
 
 
@@ -110,6 +120,7 @@ def _write(export: Callable[[], Export], form: Format, pipe: Pipe) -> None:
         file.flush()
     except BrokenPipeError as error:
         log.info("an export ended early: %s", error)
+        pipe.give_up(error)
         return
     except (ScorelineError, OSError, ValueError) as error:
         failure = error
