@@ -30,6 +30,7 @@ BENCHMARKS = {
     "growth": "--events 200000 --rounds 1 --ids 100000 --seconds 3",
     "sink": "--rows 200000 --rounds 1 --parts-seconds 5",
     "queries": "--quick",
+    "page": "--rows 300000 --rounds 2",
     "race": "--events 200000 --rounds 1 --seconds 10",
 }
 """Every benchmark, and what makes it quick."""
