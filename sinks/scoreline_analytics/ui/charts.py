@@ -262,7 +262,7 @@ def forest(marks: Sequence[Mark], *, unit: str, line_at: float | None, is_share:
         "grid": {"left": 8, "right": 24, "top": 8, "bottom": 28 if unit else 8, "containLabel": True},
         "xAxis": {
             "type": "value",
-            "scale": True,
+            "scale": line_at is None,
             "name": unit,
             "nameLocation": "middle",
             "nameGap": 26,

@@ -19,6 +19,8 @@ from scoreline_analytics.ui.charts import Mark
 from scoreline_analytics.ui.state import View
 
 SIGNIFICANT = 0.05
+EFFECT_MAX = 20.0
+"""Standard deviations; a greater effect is of differences without spread, and would squeeze all others flat."""
 Key = tuple[str, str, str]
 """Project, name, data type."""
 BY = ("project", "name", "data_type")
@@ -241,7 +243,7 @@ def compared_marks(compared: Sequence[Compared]) -> tuple[list[Mark], list[Mark]
         note = f"{texts.signed(d.difference, c.data_type)} ({_ends(d.low, d.high, c.data_type)})"
         if c.data_type == "BOOLEAN":
             shares.append(Mark(c.name, d.difference, d.low, d.high, note))
-        elif d.effect_size and d.difference:
+        elif d.effect_size and d.difference and abs(d.effect_size) < EFFECT_MAX:
             scale = d.effect_size / d.difference
             means.append(Mark(c.name, d.effect_size, d.low * scale, d.high * scale, note))
         elif d.difference == 0:

@@ -84,4 +84,6 @@ def seconds(x: float | None) -> str:
         return NOTHING
     if x < 1:
         return f"{x * 1000:.0f} ms"
-    return f"{x:.2f} s" if x < 90 else f"{x / 60:.1f} min" if x < 5400 else f"{x / 3600:.1f} h"
+    if x < 90:
+        return f"{x:.2f} s"
+    return f"{x / 60:.1f} min" if x < 5400 else f"{x / 3600:.1f} h" if x < 172_800 else f"{x / 86_400:.0f} d"

@@ -14,9 +14,9 @@ from scoreline_analytics.ui.state import View
 
 POLL_S = 5.0
 _HOPS = {
-    "to_kafka": "From the judgement until Kafka has it",
-    "to_row": "From Kafka until ClickHouse has it",
-    "to_query": "From the judgement until a query finds it",
+    "to_kafka": "Judged to Kafka",
+    "to_row": "Kafka to ClickHouse",
+    "to_query": "Judged to queryable",
 }
 
 
@@ -70,7 +70,7 @@ def flow_tiles(found: Flow) -> list[Tile]:
         ("Rate", f"{texts.number(found.per_s)} /s", f"{texts.count(found.n)} scores stored", ("stored", found.n)),
         ("Rejected", texts.count(found.rejected), "records", ("rejected", found.rejected)),
         ("Late", texts.count(found.late), "judged over an hour before, in no latency", None),
-        ("Emit to queryable", texts.seconds(found.to_query.p50), f"p99 {texts.seconds(found.to_query.p99)}", None),
+        ("Judged to queryable", texts.seconds(found.to_query.p50), f"p99 {texts.seconds(found.to_query.p99)}", None),
     ]
 
 

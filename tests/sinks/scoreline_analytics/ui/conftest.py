@@ -137,7 +137,7 @@ def _scores() -> Iterator[dict[str, Any]]:
         item = number % 300
         release = "v1" if days > 3 else "v2"
         project = "rival" if number % 10 == 9 else "team"
-        value = (item * 37 % 100) / 100 * 0.8 + (0.15 if release == "v2" else 0.05)
+        value = (item * 37 % 100) / 100 * 0.8 + (0.15 + item % 7 / 50 if release == "v2" else 0.05)
         common: dict[str, Any] = {
             "project": project,
             "trace_id": f"trace-{number}",

@@ -7,7 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from scoreline_analytics.change import Changed
+from scoreline_analytics.compare import Compared
 from scoreline_analytics.figures import Figures, figures_of
 from scoreline_analytics.histogram import Bars, Bin
 from scoreline_analytics.moments import NONE, Moments
@@ -15,7 +18,7 @@ from scoreline_analytics.series import Point
 from scoreline_analytics.significance import Difference
 from scoreline_analytics.summary import Group
 from scoreline_analytics.ui import charts, texts
-from scoreline_analytics.ui.rows import name_rows, range_of
+from scoreline_analytics.ui.rows import compared_marks, name_rows, range_of
 from scoreline_analytics.ui.state import View
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -141,6 +144,23 @@ def test_range_of_a_config_follows_from_two_normalized_values() -> None:
     assert range_of([score(0, 1.0), score(10, 0.0)]) == (10.0, 0.0)
     assert range_of([score(2, 0.25), score(2, 0.25)]) is None
     assert range_of([score(2, None)]) is None
+
+
+def test_effect_without_spread_does_not_squeeze_the_others_flat() -> None:
+    """Differences that are all the same have an effect beyond all measure."""
+
+    def compared(name: str, effect: float) -> Compared:
+        counts = dict.fromkeys(
+            ("n_a", "n_b", "failed_a", "failed_b", "missing_a", "missing_b", "pairs", "unpaired_a", "unpaired_b"), 9
+        )
+        difference = Difference(method="paired t", difference=0.1, low=0.05, high=0.15, effect_size=effect)
+        return Compared(name=name, data_type="NUMERIC", mean_a=0.5, mean_b=0.6, difference=difference, **counts)
+
+    shares, means = compared_marks([compared("usual", 0.4), compared("constant", 3e15)])
+    assert shares == []
+    (mark,) = means
+    assert (mark.label, mark.middle) == ("usual", 0.4)
+    assert (mark.low, mark.high) == (pytest.approx(0.2), pytest.approx(0.6))
 
 
 def test_numbers_as_people_read_them() -> None:

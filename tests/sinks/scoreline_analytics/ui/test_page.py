@@ -241,7 +241,7 @@ def test_health_shows_lag_and_latency(page: Page, site: Site) -> None:
     open_page(page, site, "/health")
     expect(page.locator('[data-figure="lag-worker"]')).to_contain_text("12records behind")
     expect(page.locator(".content")).to_contain_text("Kafka does not say")
-    expect(page.locator(".content")).to_contain_text("From the judgement until a query finds it")
+    expect(page.locator(".content")).to_contain_text("Judged to queryable")
     keep(page, "health-light")
 
 
