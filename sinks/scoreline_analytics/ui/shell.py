@@ -165,13 +165,17 @@ class Shell:
         self._top.set_content(self._top_html())
         if moved or why != "form":
             self._bar.set_content(self._bar_html())
-            self.start(self._fill_choices(view))
         if moved or self._show is None:
             self._content.clear()
             self.on_pause = lambda: None
             with self._content:
                 self._show = self.site.pages[view.page](self)
-        self.start(self._show(view))
+        self.start(self._fill(view, self._show))
+
+    async def _fill(self, view: View, show: Show) -> None:
+        """The page, then the filters' choices: for these nobody waits."""
+        await show(view)
+        await self._fill_choices(view)
 
     def _top_html(self) -> str:
         links = {page: self.view.to(page, name="", by="service").url for page in _NAMES}
@@ -191,7 +195,7 @@ class Shell:
         return render("bar", view=self.view, ranges=ranges, projects=[(p, p) for p in self._projects])
 
     async def _fill_choices(self, view: View) -> None:
-        """Fill the filters' choices: after what people wait for."""
+        """Fill the filters' choices with what there is."""
         if view.page == "health":
             return
         within = Filter(project=view.project or None, since=view.since(datetime.now(UTC)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +18,7 @@ from scoreline_analytics.ui.shell import Panel, Shell, Show, headline, html, now
 from scoreline_analytics.ui.state import View, step_for
 from scoreline_analytics.ui.texts import ago
 
-NAMES_MAX = 200
+NAMES_MAX = 100
 """Rows at most: more than anybody reads, and few enough to come at once."""
 _COLUMNS = (
     ("name", "Score", False),
@@ -32,7 +31,7 @@ _COLUMNS = (
 
 
 def build(shell: Shell) -> Show:
-    """One table: figures first, then trends and changes beside them."""
+    """One table: figures first, then trends, then changes."""
     headline("Scores")
     panel = Panel(480)
 
@@ -47,11 +46,11 @@ def build(shell: Shell) -> Show:
                 return
             begin()
             table = html(_table(summary, view, None, None))
-            changed, sparks = await asyncio.gather(
-                shell.ask(lambda: change_of(shell.analytics, question)),
-                shell.ask(lambda: sparks_of(shell.analytics, question, view)),
-            )
-            table.set_content(_table(summary, view, changed, sparks))
+            # One after the other: beside the trends the change would only hold them up.
+            sparks = await shell.ask(lambda: sparks_of(shell.analytics, question, view))
+            table.set_content(_table(summary, view, None, sparks))
+            change = await shell.ask(lambda: change_of(shell.analytics, question))
+            table.set_content(_table(summary, view, change, sparks, is_ready=True))
 
         await panel.fill(work)
 
@@ -84,7 +83,9 @@ def _by_key(series: Series) -> dict[Key, list[Figures]]:
     return found
 
 
-def _table(summary: Summary, view: View, change: Change | None, sparks: dict[Key, str] | None) -> str:
+def _table(
+    summary: Summary, view: View, change: Change | None, sparks: dict[Key, str] | None, *, is_ready: bool = False
+) -> str:
     changes = {key_of(c.dimensions): c for c in change.groups} if change else None
     sorts = {
         key: view.to(sort=key if view.sort == f"-{key}" or (key == "name" and view.sort != "name") else f"-{key}").url
@@ -98,7 +99,7 @@ def _table(summary: Summary, view: View, change: Change | None, sparks: dict[Key
         view=view,
         columns=_COLUMNS,
         sorts=sorts,
-        ready=int(sparks is not None),
+        ready=int(is_ready),
         left_out=0 if summary.is_complete else "some",
         before=_period(before.since, before.until) if before else "the period before, where a time is chosen",
     )
