@@ -140,7 +140,7 @@ def _count_labels(reader: Reader, question: Question, found: dict[Key, _Found]) 
     statement = pieced_statement("labels", question, Grouping(question.by), reader.projects, levels, limits)
     for *keys, label, n in reader.rows(statement):
         group = found.get(tuple(keys[: len(question.by)]))
-        if group is not None:
+        if group is not None and n:
             group.labels.append((label, n))
 
 

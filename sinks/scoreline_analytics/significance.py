@@ -20,6 +20,9 @@ _special: Any = special  # its types are partly unknown
 _stats: Any = stats
 _numpy: Any = numpy
 
+ROUNDING = 1e-9
+"""A spread that is this small beside the mean is what is left of rounding, not one to test against."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -56,7 +59,7 @@ def paired_t(differences: Sample, level: float) -> Difference:
     Effect sizes: Lakens (2013), "Calculating and reporting effect sizes", Frontiers in Psychology 4:863.
     """
     n, mean, variance = differences.n, differences.mean, differences.variance
-    if n < 2 or variance is None or variance <= 0:
+    if n < 2 or variance is None or math.sqrt(max(variance, 0.0)) <= ROUNDING * abs(mean):
         return Difference(method="paired t", difference=mean)
     error = math.sqrt(variance / n)
     half = t_quantile(level, n - 1) * error

@@ -179,9 +179,14 @@ def _trend_tip_count(time: datetime, figures: Figures) -> str:
     return f"<b>{time:%Y-%m-%d %H:%M}</b><br>{texts.count(figures.n)} scores, {texts.count(figures.failed)} failed"
 
 
+def are_categories(bars: Bars) -> bool:
+    """Whether the scores of a name are categories rather than numbers: most of them are, where a sender mixed both."""
+    return sum(c.n for c in bars.categories) > sum(b.n for b in bars.bins)
+
+
 def distribution(bars: Bars) -> Option:
     """A histogram of numbers, or a bar for each category."""
-    if bars.categories:
+    if are_categories(bars):
         return _categories(bars)
     data = [
         {

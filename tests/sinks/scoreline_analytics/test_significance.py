@@ -77,7 +77,8 @@ def test_hedges_correction_is_near_its_approximation() -> None:
 
 def test_no_spread_is_no_test() -> None:
     """A division by nothing is None, not infinity."""
-    for found in (paired_t(Sample(5, 0.5, 0.0), LEVEL), welch_t(Sample(5, 0.5, 0.0), Sample(5, 1.0, 0.0), LEVEL)):
+    paired = [paired_t(Sample(5, 0.5, variance), LEVEL) for variance in (0.0, 1e-32)]
+    for found in (*paired, welch_t(Sample(5, 0.5, 0.0), Sample(5, 1.0, 0.0), LEVEL)):
         assert (found.difference, found.low, found.p, found.effect_size) == (0.5, None, None, None)
     assert welch_t(Sample(1, 0.0, None), Sample(9, 1.0, 1.0), LEVEL).p is None
 

@@ -148,7 +148,7 @@ async def _spread(shell: Shell, question: Question, begin: Callable[[], None]) -
         html(head("Distribution", "") + empty("Nothing to count", "There is no score with a value in this time."))
         return
     bars = answer.groups[0]
-    html(head("Distribution", "Share of each category" if bars.categories else "Scores by value"))
+    html(head("Distribution", "Share of each category" if charts.are_categories(bars) else "Scores by value"))
     with pad():
         chart(charts.distribution(bars), 276)
 

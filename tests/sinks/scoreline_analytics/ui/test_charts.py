@@ -11,7 +11,7 @@ import pytest
 
 from scoreline_analytics.change import Changed
 from scoreline_analytics.compare import Compared
-from scoreline_analytics.figures import Figures, figures_of
+from scoreline_analytics.figures import Figures, figures_of, shares_of
 from scoreline_analytics.histogram import Bars, Bin
 from scoreline_analytics.moments import NONE, Moments
 from scoreline_analytics.series import Point
@@ -101,6 +101,8 @@ def test_histogram_has_a_bar_for_each_bin() -> None:
     """Counts as they are."""
     bars = Bars(dimensions={}, bins=(Bin(0, 0.5, 3), Bin(0.5, 1, 4)), below=0, above=0, categories=(), n=7, failed=0)
     assert [item["value"] for item in charts.distribution(bars)["series"][0]["data"]] == [3, 4]
+    mixed = replace(bars, categories=shares_of([("NaN", 2)], 0.95))
+    assert charts.distribution(mixed) == charts.distribution(bars), "a sender's mistake hides no histogram"
 
 
 def group(name: str, f: Figures, kind: str) -> Group:
