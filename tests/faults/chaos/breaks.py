@@ -54,12 +54,14 @@ def _worker_commits_outputs_apart() -> None:
 def _sink_ends_before_it_inserts() -> None:
     """Offsets behind the rows are committed where the plan should be."""
     from scoreline_sink.lane import Lane
-    from scoreline_sink.plan import decode
+    from scoreline_sink.plan import decode_all
 
     send = Lane._send
 
     def send_ends(self: Any, offsets: dict[int, tuple[int, str]], *letters: Any) -> None:
-        ends = {p: (decode(plan).ends[p], "") if plan else (offset, "") for p, (offset, plan) in offsets.items()}
+        ends = {
+            p: (decode_all(text)[-1].ends[p], "") if text else (offset, "") for p, (offset, text) in offsets.items()
+        }
         send(self, ends, *letters)
 
     cast(Any, Lane)._send = send_ends

@@ -93,12 +93,13 @@ def instrument_sink(trigger: Trigger) -> None:
 
     def commit_and_die(self: Any, landed: Any, planned: Any) -> None:
         name = _lane(self.topic)
-        if landed is not None and landed.records:
+        has_stored = any(flight.plan is not None for flight in landed)
+        if has_stored:
             trigger.reach(f"sink.{name}.inserted")
         if planned is not None:
             trigger.reach(f"sink.{name}.before_plan")
         commit(self, landed, planned)
-        if landed is not None and landed.records:
+        if has_stored:
             trigger.reach(f"sink.{name}.ended")
         if planned is not None:
             trigger.reach(f"sink.{name}.planned")
