@@ -98,7 +98,7 @@ def check_clickhouse(pipeline: Pipeline, expected: Expected) -> None:
     rollup = pipeline.ask(
         "SELECT service, name, sum(n), sum(s) / sum(n), min(low), max(high) FROM ("
         "SELECT service, name, count(value) AS n, sum(value) AS s, min(value) AS low, max(value) AS high FROM scores "
-        "GROUP BY project, name, data_type, label, service, environment, toStartOfHour(timestamp)"
+        "GROUP BY project, name, data_type, label, service, environment, release, toStartOfDay(timestamp)"
         ") GROUP BY service, name SETTINGS force_optimize_projection = 1"
     )
     assert_equal(rollup, by_benchmark, 2)

@@ -302,6 +302,7 @@ def test_keyboard_leads_everywhere(page: Page, site: Site) -> None:
         page.keyboard.press("g")
         page.keyboard.press(letter)
         expect(page).to_have_url(site.url + path)
+    await_answers(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
     page.keyboard.press("Escape")
