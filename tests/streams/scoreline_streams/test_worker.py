@@ -311,6 +311,8 @@ def test_worker_frozen_past_its_session_is_fenced_when_it_wakes(
     second = settings.model_copy(update=quick | {"state_dir": tmp_path / "two", "batch_events_max": 4000})
     produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(20_000)))
     with Running(first, tmp_path, "worker", name="one") as one:
+        # one that is frozen before it has opened a partition opens it when it wakes, and ends the successor
+        eventually(lambda: one.log.count("open at offset") == topics.raw.partitions, "the first worker has all open")
         eventually(
             lambda: log_end(settings, topics.enriched.name, topics.enriched.partitions) > 1000,
             "the first worker is under way",
