@@ -25,13 +25,13 @@ from scoreline.lifetime import making
 from scoreline.rejections import Reason, Rejection
 from scoreline.spool import Segment, Spool
 from scoreline.topics import declare_topics
-from scoreline.turns import POLL_S, TURN_EVENTS, Turns
 
 if TYPE_CHECKING:
     from scoreline.settings import Settings
 
 log = logging.getLogger(__name__)
 
+POLL_S = 0.1
 ROOM_S = 0.01
 """How often a caller that waits looks for room."""
 FLUSH_SLICE_S = 0.25
@@ -74,12 +74,11 @@ class Outbox:
         self._trouble: str | None = None
         self._fatal = False
         self._pause_s, self._retry_at = RETRY_S, 0.0
-        self._plain = partial(self._delivered, Origin())
+        self._plain = self._report_to(Origin())
         self._spooled = Origin(), self._plain
         spool_dir = settings.spool_dir
         self._spool = None if spool_dir is None else Spool(spool_dir, settings.spool_bytes_max)
         self._producer = self._make_producer()
-        self._turns = Turns()
         self._poller = threading.Thread(target=self._run, name="scoreline-delivery", daemon=True)
         self._poller.start()
 
@@ -94,8 +93,6 @@ class Outbox:
                 self._closed.wait(pause_s)
                 if self.offer(key, record, on_delivered):
                     return
-        if self._delivery.sent % TURN_EVENTS == 0 and len(self._producer) >= TURN_EVENTS:
-            self._turns.give()
 
     async def send_async(self, key: bytes, record: bytes, on_delivered: OnDelivered | None = None) -> None:
         """As `send`, without blocking the event loop while it waits for room."""
@@ -168,7 +165,7 @@ class Outbox:
     def _accept(self, key: bytes, record: bytes, on_delivered: OnDelivered | None) -> bool:
         if self._spool is not None:
             return self._accept_spooled(self._spool, key, record, on_delivered)
-        report = self._plain if on_delivered is None else partial(self._delivered, Origin(on_delivered=on_delivered))
+        report = self._plain if on_delivered is None else self._report_to(Origin(on_delivered=on_delivered))
         if not self._held and self._put(report, key, record):
             return True
         if (not self._held and self._trouble is None) or self._is_full() or self._held_bytes >= HELD_BYTES_MAX:
@@ -184,11 +181,11 @@ class Outbox:
         origin, report = self._spooled
         if origin.segment is not segment:
             origin = Origin(segment)
-            report = partial(self._delivered, origin)
+            report = self._report_to(origin)
             self._spooled = origin, report
         if on_delivered is not None:
             origin = Origin(segment, on_delivered=on_delivered)
-            report = partial(self._delivered, origin)
+            report = self._report_to(origin)
         try:
             if not self._held and self._put(report, key, record):
                 return True
@@ -241,7 +238,7 @@ class Outbox:
         self._fatal, self._trouble = True, error_of(error).str()
 
     def _run(self) -> None:
-        """Serve delivery reports, in turns with who emits; first send what earlier processes left."""
+        """Serve delivery reports while the caller emits nothing; first send what earlier processes left."""
         if self._spool is not None:
             for segment in self._spool.orphans():
                 self._recover(segment)
@@ -249,7 +246,7 @@ class Outbox:
             self._tend()
 
     def _tend(self) -> None:
-        self._turns.take(self._serve)
+        self._serve(POLL_S)
         if self._fatal:
             self._renew()
         if self._held and time.monotonic() >= self._retry_at:
@@ -259,7 +256,7 @@ class Outbox:
 
     def _recover(self, segment: Segment) -> None:
         origin = Origin(segment, recovered=True)
-        report = partial(self._delivered, origin)
+        report = self._report_to(origin)
         records = 0
         for key, record in segment.records():
             segment.expect()
@@ -303,7 +300,7 @@ class Outbox:
             self._trouble = None
         while self._held and not self._closed.is_set() and self._trouble is None:
             held = self._held[0]
-            if not self._give(held, partial(self._delivered, held.origin)):
+            if not self._give(held, self._report_to(held.origin)):
                 return
             with self._lock:
                 self._held_bytes -= len(self._held.popleft().record)
@@ -335,6 +332,9 @@ class Outbox:
         if error is not None:
             self._trouble = self._explain(error)
         return error is None
+
+    def _report_to(self, origin: Origin) -> partial[None]:
+        return partial(self._delivered, origin)
 
     def _delivered(self, origin: Origin, error: KafkaError | None, message: Message) -> None:
         if error is None:
