@@ -226,11 +226,11 @@ class Outbox:
             self._died(error)
 
     def _flush(self, timeout_s: float) -> int:
-        try:
-            return self._producer.flush(timeout_s)
-        except KafkaException as error:
-            self._died(error)
-            return len(self._producer)
+        """As the producer's own, which goes on calling back after a fatal error, and raises what is no exception."""
+        deadline = time.monotonic() + timeout_s
+        while len(self._producer) and (left := deadline - time.monotonic()) > 0:
+            self._serve(min(left, ROOM_S))
+        return len(self._producer)
 
     def _died(self, error: KafkaException) -> None:
         if not error_of(error).fatal():
