@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 ROOM_S = 0.01
 """How often a caller that waits looks for room."""
-FLUSH_SLICE_S = 0.25
-"""How long a flush is deaf to Ctrl-C."""
+FLUSH_SLICE_S = 0.1
+"""How long a flush is deaf to Ctrl-C. From 0.2 s on the binding flushes in parts, and goes on calling back after a fatal
+error, with the exception set."""
 RETRY_S, RETRY_S_MAX = 0.1, 10.0
 """First and longest pause before records that came back are sent again."""
 PROBE_S = 2.0
@@ -226,11 +227,17 @@ class Outbox:
             self._died(error)
 
     def _flush(self, timeout_s: float) -> int:
-        """As the producer's own, which goes on calling back after a fatal error, and raises what is no exception."""
+        """Send what lingers and serve delivery reports; returns how many records are still unsent."""
         deadline = time.monotonic() + timeout_s
-        while len(self._producer) and (left := deadline - time.monotonic()) > 0:
-            self._serve(min(left, ROOM_S))
-        return len(self._producer)
+        while True:
+            slice_s = min(FLUSH_SLICE_S, max(0.0, deadline - time.monotonic()))
+            try:
+                unsent = self._producer.flush(slice_s)
+            except KafkaException as error:
+                self._died(error)
+                unsent = len(self._producer)
+            if not unsent or time.monotonic() >= deadline:
+                return unsent
 
     def _died(self, error: KafkaException) -> None:
         if not error_of(error).fatal():
