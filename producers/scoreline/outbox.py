@@ -35,8 +35,8 @@ POLL_S = 0.1
 ROOM_S = 0.01
 """How often a caller that waits looks for room."""
 FLUSH_SLICE_S = 0.1
-"""How long a flush is deaf to Ctrl-C. From 0.2 s on the binding flushes in parts, and goes on calling back after a fatal
-error, with the exception set."""
+"""How long a flush is deaf to Ctrl-C. From 0.2 s on the binding flushes in parts, and goes on calling back after a
+fatal error, with the exception set."""
 RETRY_S, RETRY_S_MAX = 0.1, 10.0
 """First and longest pause before records that came back are sent again."""
 PROBE_S = 2.0
