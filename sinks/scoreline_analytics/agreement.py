@@ -23,6 +23,8 @@ COLUMNS = (
     *("mae", "rmse", "bias", "same", "same_low", "same_high", "kappa"),
 )
 
+A_PAIR = "an item with exactly one score on each side"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement(Result):
@@ -77,7 +79,9 @@ def agreement(reader: Reader, a: Filter, b: Filter, pair: str, level: float) -> 
         if len(found) >= PAIRS_MIN:
             n_a, n_b = (_count(reader, side) for side in (a, b))
             return _agreement(a, b, key, pair, level, found, n_a, n_b)
-    raise QueryError(f"nothing to compare: {rule_of(None, pair)}; say what names the item, as --pair metadata.KEY")
+    raise QueryError(
+        f"nothing to compare: {rule_of(None, pair, A_PAIR)}; say what names the item, as --pair metadata.KEY"
+    )
 
 
 def _count(reader: Reader, side: Filter) -> int:
@@ -96,7 +100,7 @@ def _agreement(
         a=a,
         b=b,
         pair=key,
-        rule=rule_of(key, pair),
+        rule=rule_of(key, pair, A_PAIR),
         level=level,
         pairs=len(found),
         unpaired_a=n_a - len(found),

@@ -99,7 +99,7 @@ class Analytics:
         """Each score name of two sides: b less a, paired by item where there are pairs.
 
         `pair` is the dimension that names the item, `none`, or `auto`: the first of `pairing.PAIR_KEYS` by which two
-        items or more have exactly one score of a name on each side.
+        items or more are on both sides. Numbers of an item on a side are averaged, several true/false make no pair.
         """
         from scoreline_analytics.compare import compare
 

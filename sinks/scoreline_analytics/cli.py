@@ -79,10 +79,12 @@ def query(
     question = grouped.question()
     with answering() as analytics:
         answer = analytics.summary(question)
+        mixed = set() if "name" in question.by else {each.name for each in analytics.names(grouped.filter()).names}
     if not answer.groups:
         _say_empty()
-    put(answer, output, [figures_row(row, question.level) for row in answer.rows()] or None)
+    put(answer, output, [figures_row(row, question.level) for row in answer.rows()])
     _say_cut(answer.is_complete, question.limit)
+    _say_mixed(mixed)
 
 
 @app.command
@@ -110,7 +112,7 @@ def series(
         answer = analytics.series(question, buckets)
     if not answer.points:
         _say_empty()
-    put(answer, output, _trend(answer) or None)
+    put(answer, output, _trend(answer))
     _say_cut(answer.is_complete, question.limit)
 
 
@@ -139,7 +141,7 @@ def histogram(
     if not rows:
         _say_empty()
     top = max((row["share"] for row in rows), default=1.0)
-    put(answer, output, [{**_without_nothing(row), "": bar(row["share"] / top)} for row in rows] or None)
+    put(answer, output, [{**_without_nothing(row), "": bar(row["share"] / top)} for row in rows])
     for group in answer.groups:
         if group.below or group.above:
             sys.stderr.write(f"{group.dimensions}: {group.below} below the range, {group.above} above it\n")
@@ -241,6 +243,7 @@ def worst(*, which: Which = _WHICH, n: Count = 10, output: Output = _OUTPUT) -> 
     if not answer.items:
         _say_empty()
     put(answer, output, [_brief(row) for row in answer.rows()])
+    _say_mixed({row["name"] for row in answer.items if row["normalized"] is None})
 
 
 @app.command
@@ -351,6 +354,11 @@ def _without_nothing(row: Row) -> Row:
 
 def _say_empty() -> None:
     sys.stderr.write("no scores match\n")
+
+
+def _say_mixed(names: set[str]) -> None:
+    if len(names) > 1:
+        sys.stderr.write(f"{len(names)} score names are mixed here, whose values may not compare; give --name\n")
 
 
 def _say_cut(is_complete: bool, limit: int) -> None:

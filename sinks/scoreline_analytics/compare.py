@@ -20,6 +20,10 @@ COLUMNS = (
     *("pairs", "unpaired_a", "unpaired_b", "mean_a", "mean_b", "difference", "low", "high"),
     *("effect", "effect_size", "hedges_g", "p", "p_holm", "p_bh"),
 )
+A_PAIR = (
+    "an item with numbers of the name on both sides, several of a side averaged; of true/false one with a single score "
+    "on each side"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,7 @@ class Compared:
     missing_b: int
     """Scores without a number."""
     pairs: int
-    """Items with exactly one number on each side; 0: not paired."""
+    """Items with numbers on both sides; 0: not paired."""
     unpaired_a: int
     unpaired_b: int
     """Numbers of each side that are in no pair, and so not in a paired difference."""
@@ -93,7 +97,7 @@ def compare(reader: Reader, a: Filter, b: Filter, pair: str, level: float) -> Co
     key, pairs = _paired(reader, a, b, pair)
     keys = sorted({key for side in sides for key in side.groups})
     found = [_compared(key, sides[0], sides[1], pairs.get((key[0], key[1])), level) for key in keys]
-    return Comparison(a, b, key, rule_of(key, pair), level, tuple(corrected(found)))
+    return Comparison(a, b, key, rule_of(key, pair, A_PAIR), level, tuple(corrected(found)))
 
 
 def _paired(reader: Reader, a: Filter, b: Filter, pair: str) -> tuple[str | None, dict[tuple[str, str], Pairs]]:
@@ -110,7 +114,6 @@ def _compared(key: tuple[str, ...], side_a: Side, side_b: Side, pairs: Pairs | N
     if data_type == "CATEGORICAL":
         pairs = None
     of_pairs = None if pairs is None else _paired_difference(data_type, pairs, level)
-    n = 0 if pairs is None else pairs.n
     return Compared(
         name=name,
         data_type=data_type,
@@ -120,9 +123,9 @@ def _compared(key: tuple[str, ...], side_a: Side, side_b: Side, pairs: Pairs | N
         failed_b=b.failed,
         missing_a=a.n - a.numbers,
         missing_b=b.n - b.numbers,
-        pairs=n,
-        unpaired_a=a.numbers - n,
-        unpaired_b=b.numbers - n,
+        pairs=pairs.n if pairs else 0,
+        unpaired_a=a.numbers - (pairs.numbers_a if pairs else 0),
+        unpaired_b=b.numbers - (pairs.numbers_b if pairs else 0),
         mean_a=_mean(a) if pairs is None else pairs.mean_a,
         mean_b=_mean(b) if pairs is None else pairs.mean_b,
         difference=of_pairs or unpaired(side_a.of(key), side_b.of(key), level),

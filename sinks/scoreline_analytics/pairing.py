@@ -31,7 +31,8 @@ _NO_ITEMS = {"project", "name", "status", "data_type", "label", "source", "targe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Items of one score name and type with exactly one number on each side."""
+    """Items of one score name and type with numbers on both sides, several of an item averaged; of true/false those with
+    exactly one on each."""
 
     n: int
     mean_a: float | None
@@ -43,6 +44,9 @@ class Pairs:
     only_a: int
     """Pairs whose number is 1 in a and 0 in b: of true/false scores, true in a alone."""
     only_b: int
+    numbers_a: int
+    numbers_b: int
+    """Numbers of each side that the pairs are made of."""
 
 
 def pair_keys(reader: Reader, a: Filter, b: Filter, pair: str) -> list[str]:
@@ -94,10 +98,8 @@ def pairs_statement(
     )
 
 
-def _pairs(
-    n: int, mean_a: float, mean_b: float, difference: float, variance: float | None, only_a: int, only_b: int
-) -> Pairs:
-
+def _pairs(n: int, mean_a: float, mean_b: float, difference: float, variance: float | None, *counts: int) -> Pairs:
+    only_a, only_b, numbers_a, numbers_b = counts
     numbers: list[Any] = [finite(figure) for figure in (mean_a, mean_b, difference, variance)]
     return Pairs(
         n=n,
@@ -107,15 +109,17 @@ def _pairs(
         variance=numbers[3],
         only_a=only_a,
         only_b=only_b,
+        numbers_a=numbers_a,
+        numbers_b=numbers_b,
     )
 
 
-def rule_of(key: str | None, pair: str) -> str:
-    """How scores were paired, in words."""
+def rule_of(key: str | None, pair: str, a_pair: str) -> str:
+    """How scores were paired, in words; `a_pair` says what is one."""
     if key is None and pair == UNPAIRED:
         return "not paired, as asked"
     if key is None and pair == AUTO:
         return f"not paired: no two items are in both sides by any of {', '.join(PAIR_KEYS)}"
     chosen = f"paired by {key}" if key is not None else f"not paired: no two items are in both sides by {pair}"
     first = ", the first key with two common items" if pair == AUTO else ""
-    return f"{chosen}{first}; a pair is an item with exactly one score of the name on each side"
+    return f"{chosen}{first}; a pair is {a_pair}"

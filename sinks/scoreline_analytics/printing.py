@@ -34,9 +34,9 @@ def put(answer: Result, output: Output, table: Sequence[Row] | None = None) -> N
 
 def print_rows(columns: Sequence[str] | None, rows: Sequence[Row]) -> None:
     """A table. Columns of numbers stand to the right."""
-    columns = list(dict.fromkeys(key for row in rows for key in row)) if columns is None else list(columns)
-    if not columns:
+    if not rows:
         return
+    columns = list(dict.fromkeys(key for row in rows for key in row)) if columns is None else list(columns)
     numeric = {c for c in columns if any(isinstance(row.get(c), (int, float, datetime)) for row in rows)}
     print_table(columns, [[cell(row.get(c)) for c in columns] for row in rows], right=frozenset(numeric))
 

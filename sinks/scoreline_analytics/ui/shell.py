@@ -130,7 +130,8 @@ class Shell:
         return projects_of(self.reader)
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """The answer to a question that is asked in a thread, when it is its turn."""
+        """The answer to a question that is asked in a thread, when it is its turn; nothing more once the key is revoked."""
+        self._require_reader()
         async with self.site.turns:
             return await asyncio.to_thread(question)
 
@@ -142,10 +143,14 @@ class Shell:
         task.add_done_callback(self._tasks.discard)
 
     def _on_view(self, event: GenericEventArguments) -> None:
-        if reader_of(self.site.app, self._client.request.session) != self.reader:
-            ui.navigate.to(f"{BASE}/login")
-            return
+        self._require_reader()
         self._open(str(event.args["url"]), str(event.args["why"]))
+
+    def _require_reader(self) -> None:
+        if reader_of(self.site.app, self._client.request.session) != self.reader:
+            with self._content:
+                ui.navigate.to(f"{BASE}/login")
+            raise asyncio.CancelledError
 
     def _open(self, url: str, why: str) -> None:
         for task in self._tasks:

@@ -100,9 +100,9 @@ def test_question_that_cannot_be_asked_says_what_can(
 
 @pytest.mark.usefixtures("store")
 def test_no_match_is_said(settings: Settings) -> None:
-    """An empty table alone would look like a mistake."""
+    """An empty table alone would look like a mistake, so there is none."""
     out, errors = query(settings)
-    assert out.split()[:4] == ["name", "n", "failed", "missing"]
+    assert out == ""
     assert "no scores match" in errors
 
 
@@ -187,3 +187,12 @@ def test_help_teaches_by_example(settings: Settings, command: str) -> None:
     """Of every question."""
     out, _ = query(settings, *command.split(), "--help")
     assert "scoreline query " + command in " ".join(out.split())
+
+
+def test_figures_and_worst_of_several_names_say_that_they_mix(settings: Settings, store: Store) -> None:
+    """On stderr, where they are mixed; of one name, or name by name, nothing is said."""
+    store({"value": 0.5, "normalized": None}, {"name": "seconds", "value": 30.0, "normalized": None})
+    for mixing in (["--by", "release"], ["worst"]):
+        assert "2 score names are mixed here" in query(settings, *mixing)[1]
+    for plain in (["--by", "release", "--name", "seconds"], ["--by", "name"], ["worst", "--name", "seconds"]):
+        assert "mixed" not in query(settings, *plain)[1]
