@@ -31,8 +31,8 @@ _NO_ITEMS = {"project", "name", "status", "data_type", "label", "source", "targe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Items of one score name and type with numbers on both sides, several of an item averaged; of true/false those with
-    exactly one on each."""
+    """Items of one score name and type with numbers on both sides, several of an item averaged; of true/false those
+    with exactly one on each."""
 
     n: int
     mean_a: float | None

@@ -130,7 +130,7 @@ class Shell:
         return projects_of(self.reader)
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """The answer to a question that is asked in a thread, when it is its turn; nothing more once the key is revoked."""
+        """The answer to a question that is asked in a thread, when it is its turn; none once the key is revoked."""
         self._require_reader()
         async with self.site.turns:
             return await asyncio.to_thread(question)
