@@ -79,7 +79,9 @@ def query(
     question = grouped.question()
     with answering() as analytics:
         answer = analytics.summary(question)
-        mixed = set() if "name" in question.by else {each.name for each in analytics.names(grouped.filter()).names}
+        mixed: set[str] = (
+            set() if "name" in question.by else {each.name for each in analytics.names(grouped.filter()).names}
+        )
     if not answer.groups:
         _say_empty()
     put(answer, output, [figures_row(row, question.level) for row in answer.rows()])
