@@ -149,7 +149,7 @@ class Shell:
     def _require_reader(self) -> None:
         if reader_of(self.site.app, self._client.request.session) != self.reader:
             with self._content:
-                ui.navigate.to(f"{BASE}/login")
+                ui.navigate.to("/login")  # NiceGUI puts BASE before it
             raise asyncio.CancelledError
 
     def _open(self, url: str, why: str) -> None:

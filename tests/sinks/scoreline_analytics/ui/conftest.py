@@ -226,6 +226,7 @@ def keys() -> dict[str, NewKey]:
     now = datetime.now(UTC)
     return {
         "reader": new_key("team", [Scope.READ], None, now),
+        "leaver": new_key("team", [Scope.READ], None, now),
         "writer": new_key("team", [Scope.WRITE], None, now),
     }
 

@@ -428,6 +428,17 @@ def test_reader_sees_the_own_project_only(page: Page, guarded: Site, keys: dict[
     expect(page.locator("tbody")).not_to_contain_text("rival")
 
 
+def test_open_page_leaves_once_its_key_is_revoked(page: Page, guarded: Site, keys: dict[str, NewKey]) -> None:
+    """At its next question, without anything being clicked."""
+    page.goto(f"{guarded.url}/live")
+    page.get_by_label("Secret key").fill(keys["leaver"].secret_key)
+    page.get_by_role("button", name="Log in").click()
+    await_answers(page)
+    expect(page).to_have_url(f"{guarded.url}/live")
+    (guarded.log_file.parent / "revoked").write_text(keys["leaver"].entry.public_key)
+    expect(page.get_by_role("heading", name="Log in to scoreline")).to_be_visible()
+
+
 @pytest.mark.parametrize(
     "following", ["https://elsewhere.example/", "//elsewhere.example/ui/", "/ui/../elsewhere", "/ui\\@elsewhere"]
 )
