@@ -97,7 +97,8 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 def delete_topics(settings: Settings) -> None:
     """Delete all topics of these settings."""
     names = [topic.name for topic in declare_topics(settings).all()]
-    for future in AdminClient(client_options(settings)).delete_topics(names).values():
+    admin = AdminClient(client_options(settings))  # what it promises ends with it
+    for future in admin.delete_topics(names).values():
         future.result(DEADLINE_S)
 
 

@@ -98,7 +98,8 @@ def test_new_scores_are_shown_until_interrupted(start: Start, scores: Settings) 
         producer.flush(30)
         end(30)
     assert json.loads(next(_lines(tail.stdout)))["score_id"] == "committed"
-    groups = AdminClient(client_options(scores)).list_consumer_groups().result(30).valid
+    admin = AdminClient(client_options(scores))
+    groups = admin.list_consumer_groups().result(30).valid
     assert not [group.group_id for group in groups if group.group_id.startswith(scores.topic_prefix)]
     tail.send_signal(signal.SIGINT)
     assert tail.communicate(timeout=60)[0] == b""
