@@ -18,6 +18,7 @@ EXTRAS = {
     "scoreline_sink": "sinks",
     "scoreline_analytics": "analytics",
     "ui": "ui",
+    "topics": "streams",
 }
 """Package of a subcommand, or the subcommand itself → the extra that installs what it needs."""
 
@@ -37,7 +38,7 @@ COMMANDS = {
         "scoreline_sink.reconcile.cli:reconcile",
         "Prove that every raw record is stored, duplicate or rejected, once.",
     ),
-    "topics": ("scoreline.commands.topics:topics", "Create the topics, and check those that exist."),
+    "topics": ("scoreline.commands.topics:app", "Create the topics, and check those that exist."),
     "migrate": ("scoreline_sink.migrate_cli:app", "Create or update the tables in ClickHouse."),
     "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
     "ui": ("scoreline_analytics.ui_cli:ui", "Run the page in the browser, and questions over HTTP."),

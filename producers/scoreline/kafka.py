@@ -98,7 +98,7 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
     """
     admin = AdminClient(client_options(settings))
     declared = declare_topics(settings).all()
-    existing = _partition_counts(admin, settings)
+    existing = partition_counts(admin, settings)
     missing = [topic for topic in declared if topic.name not in existing]
     new = [
         NewTopic(topic.name, topic.partitions, settings.replication_factor, config=topic.config) for topic in missing
@@ -120,7 +120,7 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
 
 def _await_shown(admin: AdminClient, settings: Settings, created: set[str]) -> None:
     deadline = time.monotonic() + SHOWN_S
-    while unseen := created - _partition_counts(admin, settings).keys():
+    while unseen := created - partition_counts(admin, settings).keys():
         if time.monotonic() > deadline:
             raise KafkaUnavailable(
                 f"{settings.kafka} (SCORELINE_KAFKA) does not show what it created {SHOWN_S:.0f} s ago: "
@@ -133,7 +133,7 @@ def require_topics(settings: Settings) -> None:
     """Raise TopicError unless every topic exists as declared, KafkaUnavailable when no broker answers."""
     admin = AdminClient(client_options(settings))
     declared = declare_topics(settings).all()
-    existing = _partition_counts(admin, settings)
+    existing = partition_counts(admin, settings)
     missing = [topic.name for topic in declared if topic.name not in existing]
     if missing:
         raise TopicError(f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics")
@@ -170,7 +170,8 @@ def offset_at(consumer: Consumer, topic: str, partition: int, start: Start) -> i
     return found.offset if found.offset >= 0 else high
 
 
-def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
+def partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    """Partitions of every topic that the broker shows. Raises KafkaUnavailable."""
     try:
         metadata = admin.list_topics(timeout=CALL_TIMEOUT_S)
     except KafkaException as error:
@@ -182,13 +183,30 @@ _CHECKED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes")
 """Settings that the guarantees rest on; retention and replication are the operator's to change."""
 
 
+def _other_partitions(topic: Topic, found: int) -> str:
+    """What is wrong with a topic of `found` partitions, and the remedy."""
+    if topic.partitions == 1:
+        return f"topic {topic.name} has {found} partitions and must have one, as its order counts; create it anew"
+    why = (
+        f"topic {topic.name} has {found} partitions, SCORELINE_PARTITIONS says {topic.partitions}. An id decides the "
+        "partition of its scores, and each partition remembers its own ids: with another number, known ids come to "
+        "partitions that do not know them, and are stored twice"
+    )
+    if found < topic.partitions:
+        return (
+            f"{why}. To have more, stop the pipeline and run `scoreline topics repartition`, which takes the state "
+            f"along; else set SCORELINE_PARTITIONS={found} (docs/partitions.md)"
+        )
+    return (
+        f"{why}. If the pipeline was repartitioned, set SCORELINE_PARTITIONS={found}; if partitions were added by "
+        f"hand, stop all emitters and run `scoreline topics repartition` with that setting (docs/partitions.md)"
+    )
+
+
 def _check(admin: AdminClient, topics: list[Topic], existing: dict[str, int]) -> None:
     for topic in topics:
         if existing[topic.name] != topic.partitions:
-            raise TopicError(
-                f"topic {topic.name} has {existing[topic.name]} partitions, {topic.partitions} are declared "
-                "(SCORELINE_PARTITIONS); a keyed topic cannot change its partitions without losing deduplication"
-            )
+            raise TopicError(_other_partitions(topic, existing[topic.name]))
     if not topics:
         return
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]

@@ -20,7 +20,7 @@ from threading import Event
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from scoreline.errors import KafkaUnavailable, RetryableError
+from scoreline.errors import KafkaUnavailable, RetryableError, TopicError
 from scoreline.settings import Settings
 from scoreline_sink.buffer import Buffer
 from scoreline_sink.consuming import beginning, check, commit, committed, member_options, take
@@ -187,6 +187,11 @@ class Lane:
             self._done |= {partition: offset for partition, (offset, _) in offsets.items()}
 
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        if any(tp.partition >= self._settings.partitions for tp in assigned):
+            raise TopicError(
+                f"{self.topic} has got partitions beyond SCORELINE_PARTITIONS={self._settings.partitions}; "
+                "docs/partitions.md says what to do"
+            )
         self._begin(sorted(tp.partition for tp in assigned))
 
     def _begin_anew(self) -> None:

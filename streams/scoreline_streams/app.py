@@ -172,6 +172,8 @@ def create_app(settings: Settings) -> ScoreApp:
     @hooks.on_partitions_assigned.connect
     async def on_assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
         """Only start the work: aiokafka sends no heartbeat until this returns."""
+        if any(tp.partition >= settings.partitions for tp in assigned):
+            die(f"{app.topics_declared.raw.name} has got partitions beyond SCORELINE_PARTITIONS={settings.partitions}")
         await app.close_partitions()
         assert app.context is not None
         for tp in sorted(assigned):

@@ -10,7 +10,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -19,7 +19,6 @@ from scoreline.kafka import CALL_TIMEOUT_S, client_options
 from scoreline.rejections import Headers
 from scoreline.settings import Settings
 from scoreline_streams.deduplicate import ENTRY_BYTES, KEY_BYTES, SEEN_BYTES
-from scoreline_streams.state import State
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,8 @@ _entries = struct.Struct(f"{KEY_BYTES}s{SEEN_BYTES}s").iter_unpack
 
 FORMAT = b"seen/1"
 """Key of every changelog record: how its value is packed."""
+UNSEEDED = b"unseeded/1"
+"""Key of the record with which a partition begins that has not got its state yet (`scoreline_streams.repartition`)."""
 POSITION = "raw"
 """Header of every record: `<id of the raw topic>/<offset behind the batch>`."""
 TAKEN_BACK = b"\xff" * SEEN_BYTES
@@ -76,6 +77,17 @@ def unpack_position(message: Message, raw_id: str) -> int:
     return int(offset)
 
 
+class Restored(Protocol):
+    """What is restored: `scoreline_streams.state.State` says what its members mean."""
+
+    changelog_next: int
+    raw_next: int
+    is_empty: bool
+
+    def write(self, entries: Mapping[bytes, bytes | None]) -> None: ...
+    def rebuild(self, why: str) -> None: ...
+
+
 class Read(NamedTuple):
     """What one fetch from a changelog partition gave."""
 
@@ -87,7 +99,7 @@ class Read(NamedTuple):
 
 
 def restore(
-    settings: Settings, topic: str, partition: int, state: State, raw_id: str, closed: Callable[[], bool]
+    settings: Settings, topic: str, partition: int, state: Restored, raw_id: str, closed: Callable[[], bool]
 ) -> int:
     """Bring `state` up to the end of its changelog partition; returns the number of entries read.
 
@@ -126,7 +138,7 @@ def restore(
         consumer.close()
 
 
-def _read_to(end: int, consumer: Consumer, state: State, name: str, raw_id: str, closed: Callable[[], bool]) -> int:
+def _read_to(end: int, consumer: Consumer, state: Restored, name: str, raw_id: str, closed: Callable[[], bool]) -> int:
     """Read until `end`, whatever the consumer takes for the end of the partition: a new leader's can be an old one."""
     first, restored = state.changelog_next, 0
     started = progress = reported = time.monotonic()
@@ -165,6 +177,10 @@ def _fetch(consumer: Consumer, name: str, raw_id: str, position: int) -> Read:
         for message in messages:
             error = message.error()
             if error is None:
+                if message.key() == UNSEEDED:
+                    raise StateError(
+                        f"{name} was added and has not got its state yet; run `scoreline topics repartition` again"
+                    )
                 if message.key() != FORMAT:
                     raise StateError(
                         f"{name} holds a record of format {message.key()!r}, this release reads {FORMAT!r}"

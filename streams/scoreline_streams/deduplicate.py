@@ -55,6 +55,11 @@ def pack_seen(offset: int, content: bytes) -> bytes:
     return (offset << _REVISION_BITS).to_bytes(8, "big") + content
 
 
+def carried_over(seen: bytes) -> bytes:
+    """`seen` for another partition, where the first occurrence's offset means nothing: 0, before every record."""
+    return bytes(6) + seen[6:]
+
+
 def first_offset(seen: bytes) -> int:
     """Offset of the id's first occurrence."""
     return int.from_bytes(seen[:8], "big") >> _REVISION_BITS

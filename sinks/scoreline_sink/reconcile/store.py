@@ -69,6 +69,23 @@ class Store(ClickHouse):
             found[score.project, score.score_id].append(score)
         return found
 
+    def scores_elsewhere(self, partition: int, ids: Iterable[ScoreId]) -> dict[ScoreId, list[tuple[int, StoredScore]]]:
+        """What other raw partitions stored of these ids, and when the record arrived, Unix milliseconds.
+
+        An id has another partition only since the topic was given more of them.
+        """
+        sql = (
+            "SELECT toUnixTimestamp64Milli(toDateTime64(received_at, 3, 'UTC')), "
+            f"{', '.join(StoredScore._fields)} FROM {self.database}.scores "
+            "WHERE raw_partition != {partition:UInt16} AND score_id IN (SELECT score_id FROM claimed) "
+            "AND (project, score_id) IN (SELECT project, score_id FROM claimed)"
+        )
+        found: dict[ScoreId, list[tuple[int, StoredScore]]] = defaultdict(list)
+        for arrived_ms, *row in self._about(sql, ids, self._range(partition, 0, 0)):
+            score = StoredScore(*row)
+            found[score.project, score.score_id].append((arrived_ms, score))
+        return found
+
     def refused(self, partition: int, ids: Iterable[ScoreId], below: int) -> dict[ScoreId, int]:
         """Id → lowest raw offset, of those scores that the worker took and a later stage rejected."""
         sql = (

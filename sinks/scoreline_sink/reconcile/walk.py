@@ -103,10 +103,19 @@ class Walk:
             self._judge_missing(missing, below)
 
     def _judge_missing(self, missing: Sequence[tuple[Claim, Event]], below: int) -> None:
-        """Claims without an earlier row: of a score that the table refused, of one older than the tables, or lost."""
-        refused = self._store.refused(self._tally.partition, {_id(event) for _, event in missing}, below)
+        """Claims without an earlier row in their partition: of a score that another partition stored before there were
+        more of them, of one that the table refused, of one older than the tables, or lost."""
+        ids = {_id(event) for _, event in missing}
+        refused = self._store.refused(self._tally.partition, ids, below)
+        elsewhere = self._store.scores_elsewhere(self._tally.partition, ids)
         for claim, event in missing:
-            if refused.get(_id(event), claim.offset) < claim.offset:
+            moved = [score for at, score in elsewhere.get(_id(event), ()) if at <= claim.timestamp_ms]
+            if moved:
+                judgement = judge_claim(event, moved[0])
+                self._tally.duplicate += judgement is None
+                if judgement is not None:
+                    self._blame(claim, judgement)
+            elif refused.get(_id(event), claim.offset) < claim.offset:
                 self._tally.duplicate += 1
             elif self._remembered().holds_first_of(claim):
                 self._blame(
