@@ -44,7 +44,10 @@ def environment(settings: Settings) -> dict[str, str]:
 class Running:
     """A `scoreline` process of a test, killed at the end at the latest."""
 
-    def __init__(self, settings: Settings, folder: Path, *command: str, name: str = "") -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, *command: str, name: str = "", environ: Mapping[str, str] | None = None
+    ) -> None:
+        """`environ` is added to its environment."""
         name = name or command[0]
         self.ready_file = folder / f"{name}.ready"
         self.log_file = folder / f"{name}.log"
@@ -52,7 +55,7 @@ class Running:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scoreline.cli", *command],
-                env=environment(settings.model_copy(update={"ready_file": self.ready_file})),
+                env=environment(settings.model_copy(update={"ready_file": self.ready_file})) | dict(environ or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
