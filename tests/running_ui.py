@@ -15,12 +15,12 @@ from scoreline.keys import NewKey, Scope
 from scoreline.settings import Settings
 from scoreline_local.ports import pick_free
 from tests.running_gateway import make_key
-from tests.support import Running
+from tests.support import Running, eventually
 
 
 @dataclass(frozen=True)
 class Ui:
-    """A `scoreline ui` process, ready, and a key for each of the projects `team` and `other` that may read."""
+    """A `scoreline ui` process that serves, and a key for each of the projects `team` and `other` that may read."""
 
     settings: Settings
     process: Running
@@ -51,4 +51,15 @@ def running_ui(settings: Settings, folder: Path, **changed: Any) -> Iterator[Ui]
     settings = settings.model_copy(update={"ui_port": port, **changed})
     key, other = (make_key(settings, Scope.READ, project=project) for project in ("team", "other"))
     with Running(settings, folder, "ui") as process:
-        yield Ui(settings, process.await_ready(), key, other)
+        ui = Ui(settings, process, key, other)
+        eventually(lambda: _knows_its_keys(ui) or process.process.poll() is not None, f"{process.log_file} serves")
+        assert process.process.poll() is None, process.log
+        yield ui
+
+
+def _knows_its_keys(ui: Ui) -> bool:
+    """Then it answers, though it is not ready while there is no database to ask."""
+    try:
+        return "keys" not in httpx.get(f"{ui.url}/readyz").json().get("lacks", {})
+    except httpx.TransportError:
+        return False

@@ -164,6 +164,10 @@ class Settings(BaseSettings):
 
     ready_file: Path | None = None
     """A file that exists while this process is ready: made when it can work, removed when it cannot."""
+    observe_host: str = Field("127.0.0.1", min_length=1)
+    """Address where worker and sink serve /metrics, /healthz and /readyz; 0.0.0.0 for every interface."""
+    observe_port: int = Field(0, ge=0, le=65535)
+    """Its port; 0: none. Gateway and page serve the same paths at their own ports."""
 
     @classmethod
     def settings_customise_sources(

@@ -10,9 +10,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from scoreline.following_keys import KnownKeys
+from scoreline.observe.catalogue import Process
+from scoreline.observe.probing import kafka_probe
 from scoreline.settings import Settings
 from scoreline.web.answers import add_error_answers
-from scoreline_gateway import describing, health, scores
+from scoreline.web.observing import add_observing, observing
+from scoreline_gateway import describing, scores
 from scoreline_gateway.answers import add_outage_answer
 from scoreline_gateway.auth import KeyRing
 from scoreline_gateway.compat import elsewhere, interactiveai, langfuse, otlp, pandaprobe
@@ -43,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_outage_answer(app)
     app.include_router(scores.router)
     app.include_router(describing.router)
-    app.include_router(health.router)
+    add_observing(app)
     for family in (langfuse, interactiveai, pandaprobe, otlp, elsewhere):
         app.include_router(family.router)
     describing.describe(app)
@@ -56,7 +59,8 @@ def _lifespan(settings: Settings, known: KnownKeys) -> Callable[[FastAPI], Abstr
         deliveries = Deliveries(settings)
         app.state.intake = Intake(deliveries)
         try:
-            async with known.following(settings):
+            probes = {"kafka": lambda: kafka_probe(settings)}
+            async with observing(Process.GATEWAY, settings, probes), known.following(settings):
                 yield
         finally:
             left = deliveries.close()

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from scoreline.errors import KafkaUnavailable, QueueFull
 from scoreline.kafka import error_of, raw_producer_options
+from scoreline.observe import catalogue, meter
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 
@@ -90,10 +91,13 @@ class Deliveries:
         self._bytes += size
         self._batches.add(batch)
         batch.done.add_done_callback(lambda _: self._forget(batch))
+        meter.put(catalogue.GATEWAY_BUFFERED, self._bytes)
+        begun = time.monotonic()
         self._produce(batch, records)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(POLL_S, self._serve)
         await self._outcome(batch)
+        meter.observe(catalogue.GATEWAY_ACK, time.monotonic() - begun)
 
     def close(self) -> int:
         """Wait for what is on its way, for as long as a request would; returns how many records are left."""
@@ -148,6 +152,7 @@ class Deliveries:
     def _forget(self, batch: _Batch) -> None:
         self._bytes -= batch.size
         self._batches.discard(batch)
+        meter.put(catalogue.GATEWAY_BUFFERED, self._bytes)
 
     def _note(self, error: KafkaError) -> None:
         self._died = self._died or error.fatal() or error.code() == _FATAL

@@ -12,10 +12,11 @@ from fastapi.openapi.utils import get_openapi
 
 from scoreline.rejections import Reason
 from scoreline.web.answers import json_response
+from scoreline.web.observing import PATHS
 
 router = APIRouter()
 
-_OPEN = ("/healthz", "/readyz", "/v1/schema")
+_OPEN = (*PATHS, "/v1/schema")
 """What needs no key."""
 _ERRORS = {
     "400": "The body is no JSON, is nested too deep, or its encoding is broken.",

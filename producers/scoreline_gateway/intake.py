@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from scoreline.errors import RetryableError
+from scoreline.observe import catalogue, meter
 from scoreline_gateway.delivering import Deliveries
 from scoreline_gateway.reading import Desk, Item, Outcome, Prepared, random_ids
 
@@ -56,7 +58,13 @@ class Intake:
                 outcomes.append(prepared)
             if number % CHECKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        await self._deliveries.send(records)
+        meter.add(catalogue.GATEWAY_SCORES, len(outcomes) - len(records), "rejected")
+        try:
+            await self._deliveries.send(records)
+        except RetryableError:
+            meter.add(catalogue.GATEWAY_SCORES, len(records), "unavailable")
+            raise
+        meter.add(catalogue.GATEWAY_SCORES, len(records), "accepted")
         return outcomes
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from scoreline.errors import RequestRefused
 from scoreline.settings import Settings
 from scoreline.web.answers import error_response
+from scoreline.web.observing import PATHS
 
 RETRY_AFTER_S = 2
 """When to come back after an answer that the gateway cannot work now."""
@@ -129,7 +130,7 @@ class Admission:
         self.requests, self.bytes = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in ("/healthz", "/readyz"):
+        if scope["type"] != "http" or scope["path"] in PATHS:
             await self._app(scope, receive, send)
             return
         if self.requests >= self._requests_max:

@@ -20,6 +20,5 @@ def run(settings: Settings) -> None:
         head_s=settings.gateway_header_s,
         stall_s=settings.gateway_body_s,
         drain_s=settings.gateway_drain_s,
-        ready_file=settings.ready_file,
     )
     serve(app, bounds, app.state.known)

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from scoreline.errors import ClickHouseUnavailable, QueryError, SchemaError, ScorelineError, SettingsError
+from scoreline.observe.probing import ANSWER_S, Probe
 from scoreline.settings import Settings
 from scoreline_analytics.statements import Statement
 
@@ -42,9 +43,14 @@ class Reader:
     It connects at the first query, and again after one that could not. `projects` is what its owner may see; None: all.
     """
 
-    def __init__(self, settings: Settings, projects: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        projects: Sequence[str] | None = None,
+        answer_s: float = QUERY_TIMEOUT_S + CONNECT_TIMEOUT_S,
+    ) -> None:
         self.projects = None if projects is None else tuple(dict.fromkeys(projects))
-        self._settings = settings
+        self._settings, self._answer_s = settings, answer_s
         self._client: Any = None
         self._connecting = Lock()
         self._free = BoundedSemaphore(CONNECTIONS_MAX)
@@ -94,7 +100,7 @@ class Reader:
         try:
             with self._connecting:
                 if self._client is None:
-                    self._client = _connect(self._settings)
+                    self._client = _connect(self._settings, self._answer_s)
                 client = self._client
             yield client
         except (ClickHouseError, HTTPError, OSError) as error:
@@ -103,7 +109,17 @@ class Reader:
             self._free.release()
 
 
-def _connect(settings: Settings) -> Any:
+def clickhouse_probe(settings: Settings) -> Probe:
+    """Whether the server lets the user in and answers a query, within the time of a probe."""
+    reader = Reader(settings, answer_s=ANSWER_S)
+
+    def probe() -> None:
+        reader.rows(Statement("SELECT 1", {}))
+
+    return probe
+
+
+def _connect(settings: Settings, answer_s: float) -> Any:
     return _driver.get_client(
         host=settings.clickhouse_host,
         port=settings.clickhouse_port,
@@ -112,7 +128,7 @@ def _connect(settings: Settings) -> Any:
         database=settings.clickhouse_database,
         secure=settings.clickhouse_secure,
         connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=QUERY_TIMEOUT_S + CONNECT_TIMEOUT_S,
+        send_receive_timeout=answer_s,
         autogenerate_session_id=False,
         # The edges of ten thousand buckets are longer than a URL may be.
         form_encode_query_params=True,

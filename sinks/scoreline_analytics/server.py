@@ -8,22 +8,24 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from threading import Lock
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from scoreline.errors import SettingsError
 from scoreline.following_keys import KnownKeys
+from scoreline.observe.catalogue import Process
 from scoreline.settings import Settings
-from scoreline.web.answers import add_error_answers, json_response
+from scoreline.web.answers import add_error_answers
+from scoreline.web.observing import add_observing, observing
 from scoreline_analytics.analytics import Analytics
 from scoreline_analytics.api.answering import add_question_errors
 from scoreline_analytics.api.describing import describe
 from scoreline_analytics.api.desk import Desk
 from scoreline_analytics.api.lag import Lag
 from scoreline_analytics.api.routes import router
+from scoreline_analytics.clickhouse import clickhouse_probe
 
 HANDLES_MAX = 32
 """Handles that are kept open, one for each set of projects."""
@@ -57,7 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_answers(app)
     add_question_errors(app)
     app.include_router(router)
-    _add_health(app)
+    add_observing(app)
+    _add_home(app)
     describe(app)
     _mount_page(app)
     return app
@@ -106,13 +109,15 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        probes = {"clickhouse": lambda: clickhouse_probe(settings)}
         try:
-            if settings.ui_login:
-                async with known.following(settings):
+            async with observing(Process.UI, settings, probes):
+                if settings.ui_login:
+                    async with known.following(settings):
+                        yield
+                else:
+                    known.want_none()
                     yield
-            else:
-                known.want_none()
-                yield
         finally:
             app.state.desk.close()
             app.state.exports.close()
@@ -121,23 +126,10 @@ def _lifespan(
     return lifespan
 
 
-def _add_health(app: FastAPI) -> None:
-    async def live() -> Response:
-        """200 while the process serves requests at all."""
-        return json_response({"status": "ok"})
-
-    async def ready(request: Request) -> Response:
-        """200 once the keys are known, 503 before. ClickHouse may be away: then every answer says so."""
-        if request.app.state.keys() is None:
-            return json_response({"status": "starting"}, 503)
-        return json_response({"status": "ready"})
-
+def _add_home(app: FastAPI) -> None:
     async def home() -> Response:
         return RedirectResponse("/ui")
 
-    app.add_api_route("/healthz", live, summary="Alive", tags=["health"])
-    not_yet: dict[int | str, dict[str, Any]] = {503: {"description": "The keys are not known yet."}}
-    app.add_api_route("/readyz", ready, summary="Ready", tags=["health"], responses=not_yet)
     app.add_api_route("/", home, include_in_schema=False)
 
 

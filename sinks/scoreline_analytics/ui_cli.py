@@ -52,6 +52,5 @@ def ui(*, host: str | None = None, port: int | None = None) -> None:
         head_s=HEAD_S,
         stall_s=STALL_S,
         drain_s=DRAIN_S,
-        ready_file=settings.ready_file,
     )
     serve(app, bounds, app.state.known, "websockets-sansio")

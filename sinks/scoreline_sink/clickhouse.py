@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -14,6 +15,9 @@ from clickhouse_connect.driver import httputil
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
+from scoreline.errors import ScorelineError
+from scoreline.observe import catalogue, meter
+from scoreline.observe.probing import ANSWER_S, Probe
 from scoreline.settings import Settings
 from scoreline_sink.patience import patiently
 from scoreline_sink.plan import Coordinates, Range
@@ -194,7 +198,16 @@ class Table:
 
     def insert(self, rows: Sequence[bytes], token: str) -> None:
         """Send these rows as one insert, once. Raises as `ClickHouse.insert`."""
-        self.clickhouse.insert(self.name, self.columns, self.fmt, rows, token)
+        begun = time.monotonic()
+        try:
+            self.clickhouse.insert(self.name, self.columns, self.fmt, rows, token)
+        except ScorelineError:
+            meter.add(catalogue.SINK_INSERT_FAILED, 1, self.name)
+            raise
+        meter.observe(catalogue.SINK_INSERT, time.monotonic() - begun, self.name)
+        meter.observe(catalogue.SINK_INSERT_ROWS, len(rows), self.name)
+        meter.add(catalogue.SINK_INSERT_BYTES, _length(rows, self.fmt.separator), self.name)
+        meter.put(catalogue.SINK_STORED_AT, time.time(), self.name)
 
     def present(self, ranges: Sequence[Range]) -> list[Coordinates]:
         """(partition, offset) of every row that the table holds in these ranges; one that is there twice, twice."""
@@ -222,6 +235,19 @@ class Table:
             {"partition": partition, "offset": offset},
         )
         return count > 0
+
+
+def clickhouse_probe(settings: Settings) -> Probe:
+    """Whether the server lets the user in and answers a query, within the time of a probe.
+
+    Raises ClickHouseUnavailable or SettingsError at once when it does not.
+    """
+    clickhouse = ClickHouse(settings.model_copy(update={"insert_timeout_s": ANSWER_S}))
+
+    def probe() -> None:
+        clickhouse.query("SELECT 1")
+
+    return probe
 
 
 def scores_table(clickhouse: ClickHouse) -> Table:

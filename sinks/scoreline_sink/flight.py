@@ -63,3 +63,5 @@ class Flight:
     """Partition → the offset behind what it settles."""
     work: Work[tuple[Letter, ...]]
     """Its outcome is the dead letters of what was refused."""
+    times: Mapping[int, float] = field(default_factory=dict[int, float])
+    """Partition → when Kafka took its last record, Unix seconds, where that can be read of the row."""

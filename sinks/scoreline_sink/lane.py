@@ -21,7 +21,10 @@ from threading import Event
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from scoreline.errors import KafkaUnavailable, RetryableError, TopicError
+from scoreline.observe import catalogue, meter
+from scoreline.observe.health import health
 from scoreline.settings import Settings
+from scoreline_sink import metering
 from scoreline_sink.buffer import Buffer
 from scoreline_sink.consuming import beginning, check, commit, committed, member_options, take
 from scoreline_sink.ending import TransactionInDoubt, end_with_letters
@@ -72,10 +75,12 @@ class Lane:
         self._paused = False
         self._idle_commit_at = 0.0
         self._progress = Progress(route.topic)
+        self._gauges = metering.LaneGauges(route.table.name)
 
     def run(self) -> None:
         """Move rows until stopped, then finish what is in flight. Raises what ends a lane: any PermanentError."""
         commits = Patience(self._stopped)
+        health.turn(self._route.table.name)
         try:
             self._consumer.subscribe(
                 [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -88,10 +93,13 @@ class Lane:
                     commits.wait(error)
                     self._begin_anew()
                 except KafkaUnavailable as error:
+                    meter.add(catalogue.SINK_COMMIT_FAILED, 1, self._route.table.name)
                     commits.wait(error)
                 else:
                     commits.over()
-                self._progress.report(self._lag)
+                health.turn()
+                self._gauges.put(self._lags, self._buffer.rows)
+                self._progress.report(lambda: sum(self._lags().values()))
             self._let_go()
         except RetryableError as error:
             if not self._stopped.is_set():
@@ -99,6 +107,7 @@ class Lane:
             log.warning("%s: stopped while waiting; the next start settles what is planned: %s", self.topic, error)
         finally:
             self._abandon()
+            health.leave()
             self._consumer.close()
 
     def _read(self) -> None:
@@ -130,7 +139,8 @@ class Lane:
         if due is not None:
             self._commit(landed, due)
             work = self._work(lambda cancelled: self._store(due, cancelled))
-            self._flights = [*flying, Flight(due.plan, due.plan.ends, work)]
+            times = metering.last_times(due, self._route.times)
+            self._flights = [*flying, Flight(due.plan, due.plan.ends, work, times)]
             self._buffer.pop()
         elif landed and not self._buffer.rows:
             self._commit(landed, None)
@@ -146,7 +156,9 @@ class Lane:
 
     def _store(self, planned: Sealed, cancelled: Event) -> Refusals:
         route = self._route
-        return store(route.table, planned, planned.plan.token(route.topic), route.refused_max, cancelled)
+        refusals = store(route.table, planned, planned.plan.token(route.topic), route.refused_max, cancelled)
+        metering.queryable(planned, route.times)
+        return refusals
 
     def _work(self, settle: Callable[[Event], Refusals]) -> Work[tuple[Letter, ...]]:
         """Begin to settle something, and then to write the dead letters of what is refused."""
@@ -168,6 +180,8 @@ class Lane:
         if landed:
             records = sum(flight.plan.rows for flight in landed if flight.plan is not None)
             self._progress.settled(records, len(letters))
+            self._gauges.done(records, len(letters), [flight.times for flight in landed])
+            health.say(self._route.table.name, None)
             self.ready.set()
 
     def _commit_ends(self) -> None:
@@ -179,11 +193,13 @@ class Lane:
         offsets = {partition: at for partition, at in offsets.items() if partition in self._done}
         if offsets:
             self._doubtful = True
+            begun = time.monotonic()
             if letters:
                 end_with_letters(self._settings, self._route, self._consumer, min(self._done), offsets, letters)
             else:
                 commit(self._consumer, self.topic, offsets)
             self._doubtful = False
+            meter.observe(catalogue.SINK_COMMIT, time.monotonic() - begun, self._route.table.name)
             self._done |= {partition: offset for partition, (offset, _) in offsets.items()}
 
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -203,12 +219,14 @@ class Lane:
 
     def _begin(self, partitions: list[int]) -> None:
         route, consumer = self._route, self._consumer
+        health.say(route.table.name, "its partitions are not settled yet")
         handover = read_handover(
             committed(consumer, route.topic, partitions, self._stopped),
             lambda partition: beginning(consumer, route.topic, partition, self._stopped),
         )
         log.info("%s: assigned partitions %s, %d plans to settle", route.topic, partitions, len(handover.plans))
         self._done = dict(handover.starts)
+        self._gauges.assigned(self._done, self._settings.partitions)
         consumer.assign([TopicPartition(route.topic, p, offset) for p, offset in handover.starts.items()])
         self._paused = False
         work = self._work(lambda cancelled: recover(self._settings, route, handover, cancelled))
@@ -240,6 +258,7 @@ class Lane:
         self._buffer.clear()
         self._done, self._read_to = {}, {}
         self._doubtful = False
+        self._gauges.forget()
 
     def _on_event(self, error: KafkaError, partition: int | None, offset: int | None) -> None:
         if error.code() != KafkaError._PARTITION_EOF:
@@ -251,13 +270,13 @@ class Lane:
     def _on_error(self, error: KafkaError) -> None:
         self._progress.trouble(error.str())
 
-    def _lag(self) -> int:
-        """Records between what is committed and the end of the owned partitions, control records included."""
-        lag = 0
+    def _lags(self) -> dict[int, int]:
+        """Owned partition → records between what is committed and its end, control records included."""
+        lags: dict[int, int] = {}
         for partition, done in self._done.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
-            lag += max(0, high - done)
-        return lag
+            lags[partition] = max(0, high - done)
+        return lags
 
 
 def _leaves_room(flying: Sequence[Flight]) -> bool:

@@ -18,21 +18,33 @@ import signal
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from confluent_kafka import Message
 
 from scoreline.errors import RetryableError
 from scoreline.kafka import await_broker, require_topics
+from scoreline.observe import meter
+from scoreline.observe.catalogue import Process
+from scoreline.observe.health import health
+from scoreline.observe.port import open_port
+from scoreline.observe.probing import Prober, kafka_probe
 from scoreline.settings import Settings
 from scoreline.topics import declare_groups, declare_topics
-from scoreline_sink.clickhouse import await_clickhouse, rejected_scores_table, scores_table
+from scoreline_sink.clickhouse import await_clickhouse, clickhouse_probe, rejected_scores_table, scores_table
 from scoreline_sink.guarantee import require_settings, require_tables
 from scoreline_sink.lane import Lane
 from scoreline_sink.patience import patiently
 from scoreline_sink.route import Route
-from scoreline_sink.rows import REJECTED_COLUMNS, RecordHeaders, RejectedRecord, rejected_row, score_row
+from scoreline_sink.rows import (
+    REJECTED_COLUMNS,
+    RecordHeaders,
+    RejectedRecord,
+    rejected_row,
+    rejected_times,
+    score_row,
+    score_times,
+)
 from scoreline_sink.schema import require_schema
 
 log = logging.getLogger(__name__)
@@ -40,6 +52,8 @@ log = logging.getLogger(__name__)
 CHECK_S = 0.1
 STOP_S = 10.0
 """How long the lanes may take to finish once told to stop."""
+LANES = ("scores", "rejected_scores")
+"""Tables; a condition of being ready is that each one's lane has its partitions, and nothing of them to settle."""
 GC_THRESHOLD = 100_000
 """Objects between two collections: messages come and go by the ten thousand, and in no cycles."""
 
@@ -54,19 +68,23 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopped.set())
     gc.set_threshold(GC_THRESHOLD)
-    ready_file = settings.ready_file
-    if ready_file is not None:
-        ready_file.unlink(missing_ok=True)
+    _observe(settings)
     try:
         lanes = [Lane(route, settings, stopped) for route in _routes(settings, stopped)]
-        _run_lanes(lanes, stopped, ready_file)
+        _run_lanes(lanes, stopped)
     except RetryableError as error:
         if not stopped.is_set():
             raise
         log.info("stopped before there was anything to finish: %s", error)
     finally:
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+        health.end()
+
+
+def _observe(settings: Settings) -> None:
+    meter.start(Process.SINK)
+    health.begin(settings.ready_file, settings.stall_s, *LANES)
+    if open_port(settings, health) is not None:
+        Prober(health, {"kafka": lambda: kafka_probe(settings), "clickhouse": lambda: clickhouse_probe(settings)})
 
 
 def _routes(settings: Settings, stopped: threading.Event) -> tuple[Route, ...]:
@@ -80,8 +98,8 @@ def _routes(settings: Settings, stopped: threading.Event) -> tuple[Route, ...]:
     rejected = rejected_scores_table(await_clickhouse(settings, stopped), REJECTED_COLUMNS)
     topics, groups = declare_topics(settings), declare_groups(settings)
     return (
-        Route(topics.enriched.name, groups.sink_enriched, scores, _score_row, settings.refused_rows_max),
-        Route(topics.rejected.name, groups.sink_rejected, rejected, _rejected_row, refused_max=0),
+        Route(topics.enriched.name, groups.sink_enriched, scores, _score_row, settings.refused_rows_max, score_times),
+        Route(topics.rejected.name, groups.sink_rejected, rejected, _rejected_row, 0, rejected_times),
     )
 
 
@@ -95,7 +113,7 @@ def _rejected_row(partition: int, offset: int, message: Message) -> bytes:
     return rejected_row(RejectedRecord(partition, offset, timestamp_ms, message.key(), message.value(), headers))
 
 
-def _run_lanes(lanes: list[Lane], stopped: threading.Event, ready_file: Path | None) -> None:
+def _run_lanes(lanes: list[Lane], stopped: threading.Event) -> None:
     failures: list[BaseException] = []
 
     def run_lane(lane: Lane) -> None:
@@ -111,8 +129,6 @@ def _run_lanes(lanes: list[Lane], stopped: threading.Event, ready_file: Path | N
     while not stopped.wait(CHECK_S):
         if all(lane.ready.is_set() for lane in lanes):
             log.info("ready")
-            if ready_file is not None:
-                ready_file.touch()
             stopped.wait()
     deadline = time.monotonic() + STOP_S
     for thread in threads:

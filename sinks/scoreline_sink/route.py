@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from scoreline_sink.clickhouse import Table
+from scoreline_sink.rows import Times
 
 ToRow = Callable[[int, int, Message], bytes | None]
 """(partition, offset, message) → row, or None for a record that is none."""
@@ -23,3 +24,5 @@ class Route:
     to_row: ToRow
     refused_max: int
     """Records of one plan that may become dead letters; 0: a refused one stops the lane."""
+    times: Callable[[bytes], Times | None] = lambda _row: None
+    """The times that a row holds; None where they cannot be read."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -58,6 +59,36 @@ def score_row(partition: int, offset: int, value: bytes | None) -> bytes | None:
     if _SECOND_OBJECT.search(value) is not None and not is_one_object(value):
         return None
     return b'{"src_partition":%d,"src_offset":%d,%b' % (partition, offset, value[1:])
+
+
+class Times(NamedTuple):
+    """Of a record, in Unix seconds."""
+
+    emitted: float | None
+    """When its score was judged; None of no score, or where that was long before it was received."""
+    received: float | None
+    """When Kafka took the raw record of a score; None of no score."""
+    appended: float
+    """When the record was put on its topic, or little before that."""
+
+
+LATE_S = 3600.0
+"""A score that was judged longer ago than this when it was received is no measure of anybody's speed."""
+
+
+def score_times(row: bytes) -> Times | None:
+    """The times in a row of `score_row`. Parses it: not for every row."""
+    try:
+        fields = orjson.loads(row)
+        emitted, received = (datetime.fromisoformat(fields[name]).timestamp() for name in ("timestamp", "received_at"))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return Times(emitted if received - emitted <= LATE_S else None, received, received)
+
+
+def rejected_times(row: bytes) -> Times:
+    """The time in a row of `rejected_row`."""
+    return Times(None, None, int.from_bytes(row[:8], "little") / 1000)
 
 
 def is_one_object(row: bytes) -> bool:

@@ -18,6 +18,7 @@ import logging
 from threading import Event
 
 from scoreline.errors import ClickHouseUnavailable, MalformedRecord, PlanError, SchemaError
+from scoreline.observe import catalogue, meter
 from scoreline_sink.clickhouse import Table
 from scoreline_sink.patience import Patience
 from scoreline_sink.plan import Coordinates, Sealed
@@ -38,7 +39,7 @@ def store(table: Table, sealed: Sealed, token: str, refused_max: int, cancelled:
 
     Raises as `settle`; then the plan is as doubtful as after a crash.
     """
-    patience = Patience(cancelled)
+    patience = Patience(cancelled, f"inserts into {table.name}")
     if sealed.is_whole:
         try:
             table.insert(sealed.rows, token)
@@ -60,7 +61,7 @@ def settle(table: Table, sealed: Sealed, token: str, refused_max: int, cancelled
     Sound because one insert puts each table partition's rows into one part, all or none; because a token that was once
     logged never lands later; and because no two inserts of one token run at the same time (`ClickHouse.insert`).
     """
-    return _settle(table, sealed, token, refused_max, Patience(cancelled))
+    return _settle(table, sealed, token, refused_max, Patience(cancelled, f"inserts into {table.name}"))
 
 
 def _settle(table: Table, sealed: Sealed, token: str, refused_max: int, patience: Patience) -> Refusals:
@@ -72,6 +73,7 @@ def _settle(table: Table, sealed: Sealed, token: str, refused_max: int, patience
             rows = {at: row for at, row in missing.items() if row is not None and at not in judge.refused}
             if not rows:
                 patience.over()
+                meter.add(catalogue.SINK_SETTLED, 1, table.name)
                 return {at: why for at, why in judge.refused.items() if at in missing}
             try:
                 table.insert(list(rows.values()), token if acknowledged == 0 else f"{token}:r{acknowledged}")
@@ -83,6 +85,7 @@ def _settle(table: Table, sealed: Sealed, token: str, refused_max: int, patience
         else:
             if acknowledged:
                 log.warning("%s: %d rows were acknowledged and not there; inserted again", token, len(rows))
+                meter.add(catalogue.SINK_REPAIRED, len(rows), table.name)
             acknowledged += 1
     raise PlanError(
         f"{token}: ClickHouse acknowledged {REPAIRS_MAX} inserts of rows that it does not show; "

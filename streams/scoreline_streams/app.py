@@ -25,8 +25,14 @@ from scoreline.errors import ScorelineError
 from scoreline.followed import Followed
 from scoreline.kafka import await_broker, require_topics, topic_id
 from scoreline.lookups import decode_lookup
+from scoreline.observe import meter
+from scoreline.observe.catalogue import Process
+from scoreline.observe.health import health
+from scoreline.observe.port import open_port
+from scoreline.observe.probing import Prober, kafka_probe
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
+from scoreline_streams import metering
 from scoreline_streams.partition import Context, Counts, Partition, die
 from scoreline_streams.transport import BatchApp
 
@@ -34,6 +40,8 @@ log = logging.getLogger(__name__)
 
 REPORT_S = 10.0
 WATCH_S = 5.0
+TURN_S = 2.0
+"""How often the loop shows that it turns, and the lag is looked at."""
 HEARTBEAT_S = 2.0
 POOL_THREADS = 32
 GC_THRESHOLD = 200_000
@@ -86,6 +94,7 @@ class ScoreApp(BatchApp):
         """Wait for Kafka, then insist on the topics: Faust itself would idle without them."""
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
+        self._turning = asyncio.create_task(self._turn())
         loop = asyncio.get_running_loop()
         try:
             self.context = await loop.run_in_executor(None, self._prepare)
@@ -97,8 +106,21 @@ class ScoreApp(BatchApp):
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
 
+    def observe(self) -> None:
+        """Begin to count and to tell. Raises SettingsError when the port is taken."""
+        meter.start(Process.WORKER)
+        health.begin(self.settings.ready_file, self.settings.stall_s, "partitions")
+        if open_port(self.settings, health) is not None:
+            Prober(health, {"kafka": lambda: kafka_probe(self.settings)})
+
+    async def _turn(self) -> None:
+        while True:
+            health.turn("event loop")
+            if self.partitions:
+                metering.measure_lag(self.consumer, self.topics_declared.raw.name, self.partitions)
+            await asyncio.sleep(TURN_S)
+
     def _prepare(self) -> Context:
-        self.unready()
         await_broker(self.settings, lambda: self.should_stop)
         if self.should_stop:
             log.info("stopped while waiting for Kafka")
@@ -139,29 +161,23 @@ class ScoreApp(BatchApp):
                 die(str(error))
 
     def show_readiness(self) -> None:
-        """Keep the ready file in step: there while every assigned partition is open."""
-        if self.settings.ready_file is None:
-            return
-        if all(partition.is_open for partition in self.partitions.values()):
-            self.settings.ready_file.touch()
-        else:
-            self.unready()
-
-    def unready(self) -> None:
-        """Remove the ready file."""
-        if self.settings.ready_file is not None:
-            self.settings.ready_file.unlink(missing_ok=True)
+        """Keep health in step: ready while every assigned partition is open, also with none."""
+        waiting = sum(not partition.is_open for partition in self.partitions.values())
+        health.say("partitions", f"{waiting} of {len(self.partitions)} are not open" if waiting else None)
+        metering.count_partitions(self.partitions.values())
 
     async def close_partitions(self) -> None:
         """Close all partitions side by side."""
         closing = [self.partitions.pop(number) for number in list(self.partitions)]
         await asyncio.gather(*(partition.close() for partition in closing))
-        self.unready()
+        metering.forget_partitions(partition.number for partition in closing)
+        health.say("partitions", "between two assignments")
 
 
 def create_app(settings: Settings) -> ScoreApp:
     """The worker for `settings`, wired and not yet started."""
     app = ScoreApp(settings)
+    app.observe()
     hooks: Any = app  # Faust's decorators are only partly typed
     raw = hooks.topic(app.topics_declared.raw.name, value_type=bytes, acks=False)
 
@@ -179,12 +195,14 @@ def create_app(settings: Settings) -> ScoreApp:
         for tp in sorted(assigned):
             app.partitions[tp.partition] = Partition(tp.partition, app.context)
             app.partitions[tp.partition].start()
+        metering.rebalanced(settings.partitions)
         app.show_readiness()
         log.info("assigned partitions %s", sorted(app.partitions))
 
     @hooks.on_before_shutdown.connect
     async def on_before_shutdown(_app: Any, **_: Any) -> None:
         await app.close_partitions()
+        health.end()
 
     @hooks.agent(raw, name="scores")
     async def scores(stream: Any) -> None:
@@ -219,6 +237,9 @@ def create_app(settings: Settings) -> ScoreApp:
                     counts.rejected,
                 )
             before, at = Counts(counts.records), now
+            await asyncio.get_running_loop().run_in_executor(
+                app.context.pool, metering.measure_state, list(app.partitions.values())
+            )
 
     return app
 

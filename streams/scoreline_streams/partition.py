@@ -23,12 +23,15 @@ from scoreline.errors import ScorelineError, StateError
 from scoreline.followed import Followed
 from scoreline.kafka import error_of
 from scoreline.lookups import Lookup
+from scoreline.observe import catalogue, meter
+from scoreline.observe.lag import Behind
 from scoreline.settings import Settings
 from scoreline.topics import Topics
+from scoreline_streams import metering
 from scoreline_streams.batch import Known, Outcome, RawRecord, config_keys, id_hashes, read, settle
 from scoreline_streams.breaker import Breaker, Limits
 from scoreline_streams.changelog import restore
-from scoreline_streams.state import State
+from scoreline_streams.state import Size, State
 from scoreline_streams.transactions import Transactions
 
 log = logging.getLogger(__name__)
@@ -109,6 +112,21 @@ class Partition:
         self._opening: asyncio.Task[None] | None = None
         self._commit: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
+        self.committed = 0
+        """The raw offset behind the last batch that is committed."""
+        self.committed_at = 0.0
+        """Kafka's time of its last record, Unix seconds; 0 before the first one."""
+        self.behind = Behind()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a flood of rejections has stopped it."""
+        return self._stopped_by_flood
+
+    def state_size(self) -> Size | None:
+        """Of the state; None while it is not open, or closes right now. For another thread than the loop's."""
+        state = self._state
+        return None if state is None or not self.is_open else state.size()
 
     @property
     def is_hungry(self) -> bool:
@@ -196,7 +214,9 @@ class Partition:
             die(f"partition {self.number} cannot be opened: {error!r}")
         self._fed_until = 0.0
         self._progress_at = time.monotonic()
+        self.committed = self._next
         self.is_open = True
+        meter.observe(catalogue.WORKER_OPENING, time.monotonic() - started)
         self._context.on_change()
         log.info("partition %d open at offset %d after %.2f s", self.number, self._next, time.monotonic() - started)
 
@@ -260,10 +280,13 @@ class Partition:
         state.raw_next = transactions.raw_end or state.raw_next
         state.write(outcome.entries)
         self._next = records[-1].offset + 1
+        begun = time.monotonic()
         transactions.begin(outcome, self._next)
-        self._commit = asyncio.create_task(self._finish(transactions, len(records), outcome))
+        self._commit = asyncio.create_task(self._finish(transactions, records, outcome, begun))
 
-    async def _finish(self, transactions: Transactions, records: int, outcome: Outcome) -> None:
+    async def _finish(
+        self, transactions: Transactions, records: Sequence[RawRecord], outcome: Outcome, begun: float
+    ) -> None:
         loop = asyncio.get_running_loop()
         commit = loop.run_in_executor(self._context.pool, transactions.commit)
         done, _ = await asyncio.wait([commit], timeout=COMMIT_DEADLINE_S)
@@ -272,7 +295,9 @@ class Partition:
         error = commit.exception()
         if error is None:
             self._progress_at = time.monotonic()
-            self._context.counts.add(records, outcome)
+            self.committed, self.committed_at = records[-1].offset + 1, records[-1].timestamp / 1000
+            self._context.counts.add(len(records), outcome)
+            metering.committed(len(records), outcome, self._progress_at - begun)
         elif isinstance(error, KafkaException):
             self._reopen(error_of(error))
         else:
@@ -314,6 +339,7 @@ class Partition:
         if error.fatal() or error.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):  # pyright: ignore[reportPrivateUsage]
             die(f"partition {self.number} was taken over: {error.str()}")
         log.warning("partition %d: transaction failed (%s); opening anew", self.number, error.str())
+        meter.add(catalogue.WORKER_FAILED)
         self.is_open = False
         self._context.on_change()
         if not self._closed and not self._stopped_by_flood:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
@@ -38,6 +38,17 @@ _REMEDIES = {
     "/LOCK: ": "another process uses it: give every worker a SCORELINE_STATE_DIR of its own",
 }
 """What RocksDB says of faults that are not the state's, so that rebuilding it would not help."""
+
+
+class Size(NamedTuple):
+    """Of a state, as RocksDB estimates it."""
+
+    ids: int
+    disk_bytes: int
+    """On disk and not yet flushed."""
+
+
+_SIZES = ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
 
 
 class State:
@@ -98,6 +109,18 @@ class State:
         with self._distrust_on_failure() as db:
             db.write(batch, self._write_options)
         self.is_empty = False
+
+    def size(self) -> Size | None:
+        """How much it holds; None when that cannot be told, as while it is being closed."""
+        db = self._db
+        if db is None:
+            return None
+        try:
+            ids = db.property_int_value("rocksdb.estimate-num-keys") or 0
+            return Size(ids, sum(db.property_int_value(name) or 0 for name in _SIZES))
+        except Exception as error:  # noqa: BLE001 (rocksdict raises bare Exception; looking must not end the process)
+            log.debug("the size of the state in %s cannot be told: %s", self._folder, error)
+            return None
 
     def rebuild(self, why: str) -> None:
         """Forget everything: the changelog has to be read from its start. Raises OSError and StateError."""

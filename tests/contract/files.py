@@ -26,7 +26,8 @@ def generated() -> dict[Path, str]:
     }
     files[GATEWAY / "score.schema.json"] = _json({"$schema": DRAFT, "title": "scoreline score", **body()})
     files[DOCS / "asyncapi.json"] = _json(document(examples()))
-    files[DOCS / "contract.md"] = _with_tables((DOCS / "contract.md").read_text())
+    for name in ("contract.md", "metrics.md"):
+        files[DOCS / name] = _with_tables((DOCS / name).read_text())
     return files
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from scoreline.observe.catalogue import Process, catalogue
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import DAY_MS, Topic, declare_topics
@@ -28,6 +29,11 @@ def blocks() -> dict[str, str]:
         "reasons": _members(Reason),
         "config": _fields(made["config"]),
         "lookup": _fields(made["lookup"]),
+        "metrics_all": _metrics(*SERVICES),
+        "metrics_worker": _metrics(Process.WORKER),
+        "metrics_sink": _metrics(Process.SINK),
+        "metrics_web": _metrics(Process.GATEWAY, Process.UI),
+        "metrics_client": _metrics(Process.CLIENT),
     }
 
 
@@ -119,6 +125,25 @@ def _pattern(field: Schema) -> Iterable[str]:
 def _members(members: type[StrEnum]) -> str:
     meanings = documented(members)
     return _table(("reason", "meaning"), [(f"`{member.value}`", meanings.get(member.name, "")) for member in members])
+
+
+SERVICES = (Process.WORKER, Process.SINK, Process.GATEWAY, Process.UI)
+
+
+def _metrics(*processes: Process) -> str:
+    """Those that these processes have, and no others outside of them."""
+    chosen = [m for m in catalogue() if set(m.of) <= set(processes) and (m.of == SERVICES or processes != SERVICES)]
+    only = len(processes) == len(SERVICES) or len(processes) == 1
+    rows = [
+        (
+            f"`{metric.name}`",
+            f"{metric.kind}" + ("" if only or len(metric.of) > 1 else f", {metric.of[0]} only"),
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.meaning,
+        )
+        for metric in chosen
+    ]
+    return _table(("metric", "kind", "labels", "meaning"), rows)
 
 
 def _code(value: object) -> str:

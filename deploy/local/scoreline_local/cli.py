@@ -141,7 +141,7 @@ class _Terminal:
         ]
         print_table(("process", "state", "pid", "restarts", "lag"), rows, frozenset({"pid", "restarts", "lag"}))
         self.tell("")
-        where = running.model_dump(include={"kafka", "clickhouse", "gateway", "ui"})
+        where = running.model_dump(include={"kafka", "clickhouse", "gateway", "ui", "observe"})
         self.show_endpoints(Endpoints.model_validate(where))
 
     def show_endpoints(self, endpoints: Endpoints) -> None:
@@ -154,4 +154,6 @@ class _Terminal:
             self.tell(f"Gateway     {endpoints.gateway}  (a key for it: scoreline keys create --scope write)")
         if endpoints.ui:
             self.tell(f"Page        {endpoints.ui}/ui  (questions over HTTP: {endpoints.ui}/docs)")
+        for part, url in endpoints.observe.items():
+            self.tell(f"Metrics     {url}/metrics  ({part}; also /healthz, /readyz)")
         self.tell(f'Settings for this shell:  eval "$(scoreline status --env{self._flag})"')

@@ -83,6 +83,8 @@ class Endpoints(_Frozen):
     """Base URL of the gateway."""
     ui: str | None = None
     """Base URL of the page and the API of the read side."""
+    observe: dict[str, str] = Field(default_factory=dict[str, str])
+    """Part → base URL of its /metrics, /healthz and /readyz."""
     topic_prefix: str = ""
 
     @property

@@ -30,6 +30,8 @@ _NEEDS = {
     "gateway": ("topics",),
     "ui": ("topics", "migrate"),
 }
+_OBSERVED = ("worker", "sink")
+"""Parts with a port for metrics and health only; gateway and page serve these at their own."""
 _KAFKA_PORT = 9092
 _CLICKHOUSE_PORT = 8123
 _GATEWAY_PORT = 8080
@@ -48,6 +50,8 @@ class Shape(BaseModel):
     clickhouse_port: int
     gateway_port: int = _GATEWAY_PORT
     ui_port: int = _UI_PORT
+    observe_ports: tuple[int, ...] = ()
+    """Where worker and sink tell about themselves."""
 
 
 def make_plan(
@@ -133,20 +137,34 @@ def _take_ports(shape: Shape, parts: tuple[str, ...]) -> Shape:
         require_free(shape.gateway_port, what="the gateway", setting=f"{PREFIX}GATEWAY_PORT", flag="--gateway-port")
     if "ui" in parts:
         require_free(shape.ui_port, what="the page", setting=f"{PREFIX}UI_PORT", flag="--ui-port")
+    shape = _with_observe_ports(shape, meant)
     if "kafka" not in parts:
         return shape
     for port in shape.kafka_ports:
         require_free(port, what="Kafka", setting=f"{PREFIX}KAFKA_PORT", flag="--kafka-port")
     controllers = shape.controller_ports
-    used = set(meant)
+    used = {*meant, *shape.observe_ports}
     same_number = len(controllers) == len(shape.kafka_ports)
     if not same_number or not used.isdisjoint(controllers) or not all(is_free(port) for port in controllers):
         controllers = pick_free(len(shape.kafka_ports), besides=used)
     return shape.model_copy(update={"controller_ports": controllers})
 
 
+def _with_observe_ports(shape: Shape, meant: list[int]) -> Shape:
+    """As last time, else free ones: nobody has to know them, `scoreline status` tells."""
+    ports = shape.observe_ports
+    if len(ports) == len(_OBSERVED) and set(meant).isdisjoint(ports) and all(is_free(port) for port in ports):
+        return shape
+    ports = pick_free(len(_OBSERVED), besides={*meant, *shape.controller_ports})
+    return shape.model_copy(update={"observe_ports": ports})
+
+
 def _bootstrap(shape: Shape) -> str:
     return ",".join(f"{HOST}:{port}" for port in shape.kafka_ports)
+
+
+def _observe_port(shape: Shape, part: str) -> int:
+    return shape.observe_ports[_OBSERVED.index(part)] if part in _OBSERVED else 0
 
 
 def _endpoints(data: DataDir, shape: Shape, parts: tuple[str, ...]) -> Endpoints:
@@ -162,6 +180,12 @@ def _endpoints(data: DataDir, shape: Shape, parts: tuple[str, ...]) -> Endpoints
         clickhouse=server if "clickhouse" in parts else None,
         gateway=f"http://{HOST}:{shape.gateway_port}" if "gateway" in parts else None,
         ui=f"http://{HOST}:{shape.ui_port}" if "ui" in parts else None,
+        observe={
+            part: f"http://{HOST}:{port}"
+            for part in (*_OBSERVED, "gateway", "ui")
+            if part in parts
+            and (port := {"gateway": shape.gateway_port, "ui": shape.ui_port}.get(part) or _observe_port(shape, part))
+        },
         topic_prefix=load_settings().topic_prefix,
     )
 
@@ -212,6 +236,7 @@ def _scoreline_process(data: DataDir, shape: Shape, command: str, needs: tuple[s
             "SCORELINE_UI_PORT": str(shape.ui_port),
             # Whoever has an account on this machine can read the data folder, and with it the database's password.
             "SCORELINE_UI_LOGIN": "false",
+            "SCORELINE_OBSERVE_PORT": str(_observe_port(shape, command)),
             "PYTHONUNBUFFERED": "1",
         },
         needs=needs,

@@ -56,6 +56,8 @@ class StackStatus(BaseModel):
     clickhouse: ClickHouseEndpoint | None = None
     gateway: str | None = None
     ui: str | None = None
+    observe: dict[str, str] = {}
+    """Part → base URL of its /metrics, /healthz and /readyz."""
     processes: tuple[ProcessStatus, ...] = ()
     lag: dict[str, int | None] = NO_LAG
     """Records that worker and sink have still to read; None when Kafka does not tell."""
@@ -166,6 +168,7 @@ def status(path: Path) -> StackStatus:
         clickhouse=state.endpoints.clickhouse,
         gateway=state.endpoints.gateway,
         ui=state.endpoints.ui,
+        observe=state.endpoints.observe,
         processes=tuple(ProcessStatus(name=p.name, pid=p.pid, state=p.state, restarts=p.restarts) for p in shown),
         lag=_lag(kafka, state.endpoints.topic_prefix) if kafka and answers else NO_LAG,
     )

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import uvicorn
@@ -20,13 +19,18 @@ from uvicorn.server import ServerState
 
 from scoreline.errors import RequestRefused
 from scoreline.following_keys import KnownKeys
+from scoreline.observe import catalogue, meter
+from scoreline.observe.health import health
 from scoreline.web.answers import error_response
+from scoreline.web.observing import KEYS
 
 log = logging.getLogger(__name__)
 
 HEAD_BYTES_MAX = 64 * 1024
 """Longest request line and headers together."""
 GC_THRESHOLD = 100_000
+TICKS = 10
+"""Between two looks at what changes slowly; uvicorn ticks ten times a second."""
 
 Websockets = Literal["none", "websockets-sansio"]
 """How uvicorn speaks WebSocket, if at all."""
@@ -46,8 +50,6 @@ class Bounds:
     """How long it may take nothing of an answer."""
     drain_s: float
     """How long requests may take to end after SIGTERM."""
-    ready_file: Path | None
-    """Exists while the server is ready."""
 
 
 def serve(app: FastAPI, bounds: Bounds, keys: KnownKeys, websockets: Websockets = "none") -> None:
@@ -57,16 +59,13 @@ def serve(app: FastAPI, bounds: Bounds, keys: KnownKeys, websockets: Websockets 
     """
     app.state.bounds = bounds
     server = _Server(app, bounds, keys, websockets)
-    if bounds.ready_file is not None:
-        bounds.ready_file.unlink(missing_ok=True)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     try:
         server.run()
     finally:
-        if bounds.ready_file is not None:
-            bounds.ready_file.unlink(missing_ok=True)
+        health.end()
     if keys.failure is not None:
         raise keys.failure
 
@@ -208,7 +207,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(bounds.drain_s)),
             )
         )
-        self._keys, self._ready_file = keys, bounds.ready_file
+        self._keys = keys
         self._told = False
 
     @contextmanager
@@ -223,15 +222,17 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Look ten times a second whether the server is ready, or cannot go on."""
-        if not self._told and self._keys.entries() is not None:
-            self._told = True
-            if self._ready_file is not None:
-                self._ready_file.touch()
+        health.turn("event loop")
+        known = self._keys.entries() if counter % TICKS == 0 or not self._told else None
+        if known is not None:
+            meter.put(catalogue.KEYS, len(known))
+            if not self._told:
+                self._told = True
+                health.say(KEYS, None)
         return await super().on_tick(counter) or self._keys.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, finish what was begun."""
         log.info("draining")
-        if self._ready_file is not None:
-            self._ready_file.unlink(missing_ok=True)
+        health.end()
         await super().shutdown(sockets)

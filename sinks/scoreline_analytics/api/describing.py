@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from scoreline.web.observing import PATHS
 from scoreline_analytics.agreement import COLUMNS as AGREEMENT
 from scoreline_analytics.api.answering import MEDIA
 from scoreline_analytics.change import COLUMNS as CHANGED
@@ -251,7 +252,7 @@ _SCHEMAS: dict[str, Schema] = {
         "required": ["error"],
     },
 }
-_OPEN = ("/healthz", "/readyz")
+_OPEN = PATHS
 _ERRORS = {
     "400": "The question cannot be asked, or asks for what does not exist; the message lists what does.",
     "401": "No API key, or one that is not known here, or was revoked.",

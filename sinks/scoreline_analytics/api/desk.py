@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TypeVar
 
 from scoreline.errors import RequestRefused
+from scoreline.observe import catalogue, meter
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Desk:
                     RETRY_AFTER_S,
                 )
             self._open += 1
+            meter.put(catalogue.UI_QUESTIONS, self._open)
         answer = self._pool.submit(question)
         answer.add_done_callback(self._end)
         return answer
@@ -63,6 +65,7 @@ class Desk:
     def _end(self, answer: Future[T]) -> None:
         with self._lock:
             self._open -= 1
+            meter.put(catalogue.UI_QUESTIONS, self._open)
         if not answer.cancelled():
             answer.exception()
 

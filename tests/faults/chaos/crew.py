@@ -62,6 +62,8 @@ class Crew:
         env["SCORELINE_SESSION_TIMEOUT_S"] = str(SESSION_S)
         env["SCORELINE_STATE_DIR"] = str(self.folder / name)
         env["SCORELINE_READY_FILE"] = str(self.data.ready_file(name))
+        # its port is the one that it is like
+        env.pop("SCORELINE_OBSERVE_PORT", None)
         env.pop("SCORELINE_INSTANCE_ID", None)
         if static:
             env["SCORELINE_INSTANCE_ID"] = f"chaos-{name}"
