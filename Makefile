@@ -7,12 +7,13 @@ INSTALLED := .venv/.installed
 CHAOS_S ?= 300
 # Most tests wait for real processes most of the time. Each job starts a broker and a ClickHouse of its own.
 JOBS ?= 2
+LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos bench check contract docs format lock clean
+.PHONY: help install demo up down test chaos bench check contract docs image-check format lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 install: $(INSTALLED) ## the environment in .venv, every package by its locked hash
 
@@ -55,15 +56,22 @@ contract: $(INSTALLED) ## write the schemas, the AsyncAPI document and the table
 docs: $(INSTALLED) ## run every command of docs/analytics.md and write its output and pictures into it
 	$(BIN)/python -m tests.analytics_doc
 
+image-check: $(INSTALLED) ## install by the Dockerfile's own lines into build/image, check, start and weigh what the image would hold
+	$(BIN)/python -m tests.deploy.docker.image
+
 format: $(INSTALLED) ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## resolve pyproject.toml anew into requirements.lock, with hashes and without addresses
+lock: ## resolve pyproject.toml anew into the locks (all; what runs; what builds), by hash and without addresses
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet uv==0.13.9
-	build/lock/bin/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--upgrade --extra dev pyproject.toml --output-file requirements.lock --quiet
+	build/lock/bin/uv pip compile $(LOCK) --upgrade --extra dev pyproject.toml --output-file requirements.lock --quiet
+	build/lock/bin/uv pip compile $(LOCK) --extra all pyproject.toml --constraint requirements.lock \
+		--output-file deploy/docker/run.lock --quiet
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+		build/lock/bin/uv pip compile $(LOCK) - --constraint requirements.lock \
+		--output-file deploy/docker/build.lock --quiet
 
 clean: ## delete the environment and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
