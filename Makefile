@@ -10,7 +10,7 @@ JOBS ?= 2
 LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos bench check contract docs image-check format lock clean
+.PHONY: help install demo up down test chaos bench check contract docs image-check manifests format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -58,6 +58,9 @@ docs: $(INSTALLED) ## run every command of docs/analytics.md and write its outpu
 
 image-check: $(INSTALLED) ## install by the Dockerfile's own lines into build/image, check, start and weigh what the image would hold
 	$(BIN)/python -m tests.deploy.docker.image
+
+manifests: $(INSTALLED) ## write what is generated of the Helm chart: topics and rights, its README, deploy/helm/rendered (needs helm)
+	$(BIN)/python -m deploy.helm
 
 format: $(INSTALLED) ## format and mend what can be mended
 	$(BIN)/ruff format .
