@@ -87,8 +87,7 @@ def test_each_waits_for_what_it_needs() -> None:
 
 def test_services_run_commands_and_settings_that_there_are() -> None:
     """Each process of the pipeline is there, by its command; secrets come as files."""
-    awaited = {"OBSERVE_HOST", "OBSERVE_PORT"}
-    known = {PREFIX + name.upper() for name in (*Settings.model_fields, "secrets_dir", *awaited)}
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, "secrets_dir")}
     for name in OURS - {"password"}:
         service = services()[name]
         assert service["command"] == [name]

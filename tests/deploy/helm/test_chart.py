@@ -100,7 +100,7 @@ def test_pod_runs_a_command_that_there_is(pod: Pod) -> None:
 @every_pod
 def test_pod_is_told_settings_that_there_are(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every variable is a setting, each is right, and none is a secret."""
-    awaited = {"OBSERVE_HOST", "OBSERVE_PORT", "KAFKA_CA", "KAFKA_USER", "CLICKHOUSE_CA"}
+    awaited = {"KAFKA_CA", "KAFKA_USER", "CLICKHOUSE_CA"}
     names = {variable["name"].removeprefix(PREFIX) for variable in pod.container["env"]}
     known = {name.upper() for name in Settings.model_fields} | {"SECRETS_DIR", "CONFIG"}
     assert names <= known | awaited
