@@ -1,7 +1,7 @@
 """A Faust transport that hands an agent a whole fetched partition batch as one event.
 
 Faust spends two asyncio tasks on every message; one event per batch makes that cost vanish. These are the only
-Faust internals that are replaced, and tests/streams/scoreline_streams/test_transport.py holds their contract.
+Faust internals that are replaced, and tests/streams/scoreline_streams/test_internals.py holds their contract.
 """
 
 from __future__ import annotations

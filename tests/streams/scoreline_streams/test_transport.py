@@ -1,4 +1,4 @@
-"""The Faust and aiokafka internals that the batch transport replaces or relies on."""
+"""Batches: how they are cut, and when a partition is asked for the next."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from aiokafka import AIOKafkaConsumer
-from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
 from scoreline.settings import Settings
 from scoreline_streams.partition import FED_S_MAX, Context, Partition
-from scoreline_streams.transport import BATCH_BYTES_MAX, Batch, BatchApp, split
+from scoreline_streams.transport import BATCH_BYTES_MAX, Batch, split
 from tests.streams.scoreline_streams.test_batch import Record
-
-
-def test_faust_still_has_the_hooks_that_are_overridden() -> None:
-    """Fails at an upgrade that renames them, where Faust itself would silently use its own."""
-    assert list(inspect.signature(driver.Consumer._getmany).parameters) == ["self", "active_partitions", "timeout"]
-    assert "perform_seek" in vars(Consumer)
-    assert "records, active_partitions = await self._wait_next_records" in inspect.getsource(Consumer.getmany)
-    assert "_new_consumer_thread" in vars(driver.Consumer)
-    assert "_create_worker_consumer" in vars(driver.AIOKafkaConsumerThread)
-    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
-    assert "_new_transport" in dir(BatchApp)
-    assert "enable_web" in dir(BatchApp.BootStrategy)
-    assert not BatchApp.BootStrategy.enable_web
 
 
 def test_batch_has_what_faust_reads_of_a_record() -> None:
