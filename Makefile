@@ -10,7 +10,7 @@ JOBS ?= 2
 LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test chaos bench check contract docs image-check manifests format lock clean
+.PHONY: help install demo up down test chaos bench check contract docs image-check manifests sbom format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -52,6 +52,9 @@ check: $(INSTALLED) ## format, lint, types, import layers, dead links
 
 contract: $(INSTALLED) ## write the schemas, the AsyncAPI document and the tables under docs/ from the models
 	$(BIN)/python -m tests.contract
+
+sbom: $(INSTALLED) ## build/sbom.json (CycloneDX) and docs/licences.md from the lock and what is installed
+	$(BIN)/python -m deploy.supply
 
 docs: $(INSTALLED) ## run every command of docs/analytics.md and write its output and pictures into it
 	$(BIN)/python -m tests.analytics_doc

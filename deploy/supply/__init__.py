@@ -1,0 +1,1 @@
+"""What scoreline is delivered with: its packages, their licences, a bill of materials."""
