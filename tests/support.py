@@ -38,6 +38,7 @@ def environment(settings: Settings) -> dict[str, str]:
     secret = settings.clickhouse_password.get_secret_value()
     texts = {name: str(value) for name, value in fields.items() if name not in ("kafka_options", "clickhouse_password")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SCORELINE_")}
+    clean["SCORELINE_LOG_FORMAT"] = "console"
     return clean | {f"SCORELINE_{n.upper()}": text for n, text in (texts | {"clickhouse_password": secret}).items()}
 
 

@@ -6,8 +6,8 @@ import importlib.metadata
 import importlib.util
 import sys
 
-from scoreline.commands.logs import configure_logging
-from scoreline.errors import ScorelineError
+from scoreline.errors import ScorelineError, SettingsError
+from scoreline.observe.logs import LogFormat, configure_logging, fail
 
 FAILED, USAGE = 1, 2
 
@@ -55,14 +55,15 @@ def main() -> None:
         sys.exit(USAGE)
     from cyclopts import App, CycloptsError
 
-    configure_logging()
+    asked = sys.argv[1] if len(sys.argv) > 1 else None
+    if asked in COMMANDS:
+        configure_logging(asked, _log_format())
     app = App(
         name="scoreline",
         help="Evaluation scores from many services to exact analytics: Kafka, Faust, ClickHouse.",
         version=importlib.metadata.version("scoreline"),
         result_action="return_value",
     )
-    asked = sys.argv[1] if len(sys.argv) > 1 else None
     for name, (where, summary) in COMMANDS.items():
         # the one that is asked for explains itself by its docstring; naming the others must not import them
         app.command(where, name=name, **({} if name == asked else {"help": summary}))
@@ -74,10 +75,20 @@ def main() -> None:
         sys.stderr.write(f"scoreline: {_missing_extra(asked, error)}\n")
         sys.exit(USAGE)
     except ScorelineError as error:
-        sys.stderr.write(f"scoreline: {error}\n")
+        fail(str(error))
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _log_format() -> LogFormat | None:
+    from scoreline.settings import load_settings
+
+    try:
+        return load_settings().log_format
+    except SettingsError:
+        # the command says it
+        return None
 
 
 def _missing_extra(asked: str | None, error: ImportError) -> str:

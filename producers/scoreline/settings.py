@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -164,6 +164,9 @@ class Settings(BaseSettings):
 
     ready_file: Path | None = None
     """A file that exists while this process is ready: made when it can work, removed when it cannot."""
+    log_format: Literal["json", "console"] | None = None
+    """How a `scoreline` process logs: JSON, a record a line, or lines for people. None: JSON by worker, sink, gateway
+    and page where standard error is no terminal."""
     observe_host: str = Field("127.0.0.1", min_length=1)
     """Address where worker and sink serve /metrics, /healthz and /readyz; 0.0.0.0 for every interface."""
     observe_port: int = Field(0, ge=0, le=65535)

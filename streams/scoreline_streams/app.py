@@ -57,6 +57,7 @@ class ScoreApp(BatchApp):
         self.group = declare_groups(settings).worker
         self.partitions: dict[int, Partition] = {}
         self.context: Context | None = None
+        self._turning: asyncio.Task[None] | None = None
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             self.group,
             broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
@@ -119,6 +120,11 @@ class ScoreApp(BatchApp):
             if self.partitions:
                 metering.measure_lag(self.consumer, self.topics_declared.raw.name, self.partitions)
             await asyncio.sleep(TURN_S)
+
+    def end_turning(self) -> None:
+        """The loop is not watched any more; Faust would wait for the task."""
+        if self._turning is not None:
+            self._turning.cancel()
 
     def _prepare(self) -> Context:
         await_broker(self.settings, lambda: self.should_stop)
@@ -202,6 +208,7 @@ def create_app(settings: Settings) -> ScoreApp:
     @hooks.on_before_shutdown.connect
     async def on_before_shutdown(_app: Any, **_: Any) -> None:
         await app.close_partitions()
+        app.end_turning()
         health.end()
 
     @hooks.agent(raw, name="scores")

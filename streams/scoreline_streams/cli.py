@@ -31,7 +31,7 @@ def worker(
     ----------
     processes
         Worker processes to run under this one, which starts again those that die; auto: one for each core, and no more
-        than there are partitions.
+        than there are partitions. Each after the first observes one port further than SCORELINE_OBSERVE_PORT.
     """
     settings = load_settings()
     number = min(crew.cores(), settings.partitions) if processes == "auto" else processes

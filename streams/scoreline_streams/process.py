@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 import os
 import sys
 import threading
-from typing import Any
 
-from scoreline.commands.logs import configure_logging
 from scoreline.errors import ScorelineError
+from scoreline.observe.logs import configure_logging, fail
 from scoreline.settings import load_settings
 from scoreline_streams.processes import CRASHED, FAILED, own_settings, process_name
-
-
-def name_log(name: str) -> None:
-    """Put the process's name before every message of its log, whoever formats it."""
-    multiprocessing.current_process().name = name
-    make = logging.getLogRecordFactory()
-
-    def named(*arguments: Any, **more: Any) -> logging.LogRecord:
-        record = make(*arguments, **more)
-        record.msg = f"{name}: {record.msg}"
-        return record
-
-    logging.setLogRecordFactory(named)
 
 
 def end_with_parent(stdin: int) -> None:
@@ -43,13 +27,13 @@ def main() -> int:
     """Entry point."""
     number, log_level = int(sys.argv[1]), sys.argv[2]
     end_with_parent(sys.stdin.fileno())
-    name_log(process_name(number))
-    configure_logging()
     try:
         settings = own_settings(load_settings(), number)
     except ScorelineError as error:
-        logging.getLogger(__name__).critical("%s", error)
+        configure_logging(process_name(number))
+        fail(str(error))
         return FAILED
+    configure_logging(process_name(number), settings.log_format)
     from scoreline_streams.working import work
 
     work(settings, log_level)

@@ -62,10 +62,11 @@ def process_name(number: int) -> str:
 
 
 def own_settings(settings: Settings, number: int) -> Settings:
-    """The settings of one of the processes: a state folder, a ready file and a static membership of its own."""
+    """The settings of one of the processes: a state folder, ready file, membership and observed port of its own."""
     folder = settings.state_dir / process_name(number)
     instance_id = None if settings.instance_id is None else f"{settings.instance_id}-{number}"
-    update = {"state_dir": folder, "ready_file": folder / "ready", "instance_id": instance_id}
+    port = settings.observe_port and settings.observe_port + number - 1
+    update = {"state_dir": folder, "ready_file": folder / "ready", "instance_id": instance_id, "observe_port": port}
     return settings.model_copy(update=update)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -77,6 +79,7 @@ def observed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "gateway_port": ports["gateway"],
             "ui_port": ports["ui"],
             "insert_timeout_s": 3.0,
+            "log_format": "json",
         }
     )
     for command in ("topics", "migrate"):
@@ -199,3 +202,27 @@ def test_sink_without_a_server_lives_and_is_not_ready(observed: Observed, tmp_pa
         eventually(lambda: lone.ask("sink", "/readyz") == 503 and "clickhouse" in lone.lacks("sink"), "it says why")
         eventually(lambda: "kafka" not in lone.lacks("sink"), "Kafka is there")
         assert lone.ask("sink", "/healthz") == 200
+
+
+REQUIRED = {"timestamp", "level", "logger", "event", "process"}
+
+
+def test_every_line_of_every_log_is_one_json_record(observed: Observed, tmp_path: Path) -> None:
+    """After all these outages, and to the end: ours, Faust's, aiokafka's, uvicorn's, librdkafka's; also the last word
+    of a process that cannot start."""
+    for running in observed.processes.values():
+        assert running.stop() == 0
+    wrong = Running(observed.settings.model_copy(update={"topic_prefix": "nowhere."}), tmp_path, "sink")
+    assert wrong.process.wait(60) == 1
+    loggers: set[str] = set()
+    for name, running in (*observed.processes.items(), ("sink", wrong)):
+        lines = running.log.splitlines()
+        assert lines, name
+        for line in lines:
+            record = json.loads(line)
+            assert record.keys() >= REQUIRED, line
+            assert record["process"] == name
+            assert datetime.fromisoformat(record["timestamp"]).tzinfo is not None
+            loggers.add(record["logger"].partition(".")[0])
+    assert loggers >= {"scoreline_streams", "scoreline_sink", "faust", "aiokafka", "uvicorn", "scoreline"}
+    assert "scoreline topics" in json.loads(wrong.log.splitlines()[-1])["event"]

@@ -237,6 +237,8 @@ def _scoreline_process(data: DataDir, shape: Shape, command: str, needs: tuple[s
             # Whoever has an account on this machine can read the data folder, and with it the database's password.
             "SCORELINE_UI_LOGIN": "false",
             "SCORELINE_OBSERVE_PORT": str(_observe_port(shape, command)),
+            # people look into a local stack's logs
+            "SCORELINE_LOG_FORMAT": load_settings().log_format or "console",
             "PYTHONUNBUFFERED": "1",
         },
         needs=needs,

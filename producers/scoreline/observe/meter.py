@@ -6,13 +6,14 @@ Counted is once a batch, an insert or a request, never once an event.
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from scoreline.observe.catalogue import BUILD, Kind, Metric, Process, catalogue
+from scoreline.observe.catalogue import BUILD, LOGGED, Kind, Metric, Process, catalogue
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -55,6 +56,13 @@ class _Series:
         return series.labels(*labels) if labels else series
 
 
+class _Counter(logging.Handler):
+    """Counts log records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        add(LOGGED, 1, record.levelname.lower())
+
+
 _running: _Series | None = None
 
 
@@ -62,6 +70,9 @@ def start(process: Process) -> None:
     """Begin to count as this process; what was counted before is forgotten."""
     global _running
     _running = _Series(process)
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Counter) for handler in root.handlers):
+        root.addHandler(_Counter(logging.WARNING))
     put(BUILD, 1, process.value, importlib.metadata.version("scoreline"))
 
 

@@ -83,9 +83,9 @@ def test_series_of_a_partition_that_is_gone_is_forgotten() -> None:
 
 def test_counts_of_a_client_are_metrics(settings_of_nobody: Settings) -> None:
     """Whatever `client.delivery` counts has a metric, read when asked."""
-    client = Client(settings_of_nobody)
-    client.delivery.sent, client.delivery.failed = 5, 2
-    told = {family.name: family.samples[0].value for family in ClientMetrics(client).collect()}
+    with Client(settings_of_nobody) as client:
+        client.delivery.sent, client.delivery.failed = 5, 2
+        told = {family.name: family.samples[0].value for family in ClientMetrics(client).collect()}
     assert (told["scoreline_client_sent"], told["scoreline_client_failed"]) == (5, 2)
     assert set(COUNTED) == set(type(client.delivery).__dataclass_fields__)
 
