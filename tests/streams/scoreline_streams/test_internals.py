@@ -213,8 +213,8 @@ def test_librdkafka_errors_keep_their_codes(name: str, code: int) -> None:
     assert getattr(KafkaError, name) == code
 
 
-def test_group_metadata_without_membership_has_no_generation() -> None:
-    """What offsets are put into a transaction with: fenced by the transactional id, not by a generation."""
+def test_group_metadata_is_there_without_membership() -> None:
+    """A consumer that never joins puts offsets into a transaction with it: the transactional id fences, no member."""
     consumer = Consumer(client_options(Settings(kafka="127.0.0.1:1"), group_id="g", log_level=0))
     try:
         assert consumer.consumer_group_metadata() is not None
