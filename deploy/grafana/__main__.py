@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from deploy.grafana.dashboards import FOLDER, dashboards, text_of
+from deploy.grafana.health import health_dashboards
 
 
 def main() -> None:
     """Replace the files."""
     FOLDER.mkdir(exist_ok=True)
-    for name, dashboard in dashboards().items():
+    for name, dashboard in (dashboards() | health_dashboards()).items():
         (FOLDER / f"{name}.json").write_text(text_of(dashboard))
 
 

@@ -1,14 +1,16 @@
-"""Panels and variables of a dashboard, as Grafana's JSON with queries of its ClickHouse data source."""
+"""Panels and variables of a dashboard, as Grafana's JSON asking its ClickHouse data source or Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 Json = dict[str, Any]
 Kind = Literal["timeseries", "stat", "table", "barchart"]
 
 SOURCE: Json = {"type": "grafana-clickhouse-datasource", "uid": "${source}"}
+PROMETHEUS: Json = {"type": "prometheus", "uid": "${source}"}
+_LABELS = {SOURCE["type"]: "ClickHouse", PROMETHEUS["type"]: "Prometheus"}
 COLUMNS = 24
 """Of Grafana's grid."""
 _FORMATS = {"timeseries": 0, "stat": 1, "table": 1, "barchart": 1}
@@ -45,6 +47,25 @@ def panel(
     }
 
 
+def metric_panel(
+    title: str, queries: Mapping[str, str], *, width: int, height: int = 7, unit: str = "short", description: str = ""
+) -> Json:
+    """A time series of metrics; `queries` are PromQL by legend."""
+    return {
+        "type": "timeseries",
+        "title": title,
+        "description": description,
+        "datasource": PROMETHEUS,
+        "gridPos": {"w": width, "h": height},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "targets": [
+            {"refId": chr(ord("A") + number), "datasource": PROMETHEUS, "expr": expr, "legendFormat": legend}
+            for number, (legend, expr) in enumerate(queries.items())
+        ],
+    }
+
+
 def variable(name: str, label: str, sql: str, *, multi: bool = True) -> Json:
     """A choice out of what a query gives; all of it at first, where several may be chosen."""
     return {
@@ -62,9 +83,17 @@ def variable(name: str, label: str, sql: str, *, multi: bool = True) -> Json:
     }
 
 
-def dashboard(uid: str, title: str, variables: Iterable[Json], panels: Iterable[Json], since: str = "now-7d") -> Json:
+def dashboard(
+    uid: str,
+    title: str,
+    variables: Iterable[Json],
+    panels: Iterable[Json],
+    since: str = "now-7d",
+    source: Json = SOURCE,
+) -> Json:
     """A dashboard; panels stand in rows, from left to right as far as they fit."""
-    source = {"type": "datasource", "name": "source", "label": "ClickHouse", "query": SOURCE["type"], "refresh": 1}
+    kind = source["type"]
+    chosen = {"type": "datasource", "name": "source", "label": _LABELS[kind], "query": kind, "refresh": 1}
     return {
         "uid": uid,
         "title": title,
@@ -76,7 +105,7 @@ def dashboard(uid: str, title: str, variables: Iterable[Json], panels: Iterable[
         "time": {"from": since, "to": "now"},
         "timezone": "browser",
         "links": [{"type": "dashboards", "title": "scoreline", "tags": ["scoreline"], "keepTime": True}],
-        "templating": {"list": [source, *variables]},
+        "templating": {"list": [chosen, *variables]},
         "panels": _placed(panels),
     }
 

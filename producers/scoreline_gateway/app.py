@@ -56,15 +56,15 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings, known: KnownKeys) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        deliveries = Deliveries(settings)
-        app.state.intake = Intake(deliveries)
-        try:
-            probes = {"kafka": lambda: kafka_probe(settings)}
-            async with observing(Process.GATEWAY, settings, probes), known.following(settings):
-                yield
-        finally:
-            left = deliveries.close()
-            if left:
-                log.error("%d scores were not acknowledged; their senders were told so", left)
+        async with observing(Process.GATEWAY, settings, {"kafka": lambda: kafka_probe(settings)}):
+            deliveries = Deliveries(settings)
+            app.state.intake = Intake(deliveries)
+            try:
+                async with known.following(settings):
+                    yield
+            finally:
+                left = deliveries.close()
+                if left:
+                    log.error("%d scores were not acknowledged; their senders were told so", left)
 
     return lifespan

@@ -25,6 +25,8 @@ class Intake:
 
     def __init__(self, deliveries: Deliveries) -> None:
         self._deliveries = deliveries
+        for outcome in ("accepted", "rejected", "unavailable"):
+            meter.add(catalogue.GATEWAY_SCORES, 0, outcome)
 
     async def accept(self, project: str, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Take scores given as fields of the raw record; returns when the broker has those that were not rejected.

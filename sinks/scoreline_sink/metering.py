@@ -30,6 +30,15 @@ class LaneGauges:
     def assigned(self, partitions: Iterable[int], declared: int) -> None:
         """These partitions are the lane's."""
         self._behind = {partition: Behind() for partition in partitions}
+        # a counter that appears with its first count shows Prometheus no increase
+        for counter in (
+            catalogue.SINK_INSERT_FAILED,
+            catalogue.SINK_SETTLED,
+            catalogue.SINK_REPAIRED,
+            catalogue.SINK_COMMIT_FAILED,
+        ):
+            meter.add(counter, 0, self._table)
+        self.done(0, 0, ())
         meter.add(catalogue.SINK_REBALANCES, 1, self._table)
         meter.put(catalogue.SINK_PARTITIONS, len(self._behind), self._table)
         meter.put(catalogue.SINK_DECLARED, declared, self._table)

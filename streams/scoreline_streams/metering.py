@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from scoreline.observe import catalogue, meter
+from scoreline.rejections import Reason
 from scoreline_streams.batch import Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def committed(records: int, outcome: Outcome, seconds: float) -> None:
 
 def rebalanced(declared: int) -> None:
     """Partitions were assigned."""
+    # a counter that appears with its first count shows Prometheus no increase
+    for reason in Reason:
+        meter.add(catalogue.WORKER_REJECTED, 0, reason.value)
     meter.add(catalogue.WORKER_REBALANCES)
     meter.put(catalogue.WORKER_DECLARED, declared)
 

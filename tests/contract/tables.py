@@ -9,6 +9,7 @@ from scoreline.observe.catalogue import Process, catalogue
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
 from scoreline.topics import DAY_MS, Topic, declare_topics
+from tests.contract import capacity
 from tests.contract.docstrings import documented
 from tests.contract.murmur2 import murmur2, partition_of
 from tests.contract.schemas import NO_NUL, Schema, schemas
@@ -29,6 +30,7 @@ def blocks() -> dict[str, str]:
         "reasons": _members(Reason),
         "config": _fields(made["config"]),
         "lookup": _fields(made["lookup"]),
+        "capacity": _table(capacity.header(), capacity.rows()),
         "metrics_all": _metrics(*SERVICES),
         "metrics_worker": _metrics(Process.WORKER),
         "metrics_sink": _metrics(Process.SINK),

@@ -3,101 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import httpx
 import psutil
-import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from scoreline import Client
-from scoreline.settings import Settings
 from scoreline_local import stack as local
 from scoreline_local.ports import pick_free
-from tests.conftest import Stack
-from tests.support import Running, environment, eventually, produce
-
-PROCESSES = ("worker", "sink", "gateway", "ui")
-SEEN_S = 40.0
-"""Longest time from an outage to the answer that tells of it."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The running processes of a pipeline, by name, and where each tells about itself."""
-
-    settings: Settings
-    processes: dict[str, Running]
-    ports: dict[str, int]
-    stack: Stack
-
-    def ask(self, name: str, path: str) -> int | None:
-        """Status of an answer; None without one."""
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=2).status_code
-        except httpx.TransportError:
-            return None
-
-    def states(self, path: str) -> dict[str, int | None]:
-        return {name: self.ask(name, path) for name in PROCESSES}
-
-    def await_states(self, path: str, *away: str, status: int | None = 503) -> None:
-        """Return once exactly these answer `status`, the others 200."""
-        wanted = {name: status if name in away else 200 for name in PROCESSES}
-        eventually(lambda: self.states(path) == wanted, f"{path}: {away} {status}", SEEN_S)
-
-    def lacks(self, name: str) -> dict[str, str]:
-        return httpx.get(f"http://127.0.0.1:{self.ports[name]}/readyz").json()["lacks"]
-
-    def value(self, name: str, metric: str, **labels: str) -> float:
-        """Sum of a metric's series that have these labels."""
-        text = httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics").text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == metric and labels.items() <= sample.labels.items()
-        )
-
-
-@pytest.fixture(scope="module")
-def observed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    folder, unique = tmp_path_factory.mktemp("observed"), f"t{uuid.uuid4().hex[:10]}"
-    ports = dict(zip(PROCESSES, pick_free(len(PROCESSES)), strict=True))
-    settings = stack.settings.model_copy(
-        update={
-            "topic_prefix": f"{unique}.",
-            "clickhouse_database": unique,
-            "state_dir": folder / "state",
-            "gateway_port": ports["gateway"],
-            "ui_port": ports["ui"],
-            "insert_timeout_s": 3.0,
-            "log_format": "json",
-        }
-    )
-    for command in ("topics", "migrate"):
-        subprocess.run([sys.executable, "-m", "scoreline.cli", command], env=environment(settings), check=True)
-    with ExitStack() as running:
-        processes = {
-            name: running.enter_context(
-                Running(
-                    settings.model_copy(update={"observe_port": ports[name] if name in PROCESSES[:2] else 0}),
-                    folder,
-                    name,
-                )
-            )
-            for name in PROCESSES
-        }
-        for process in processes.values():
-            process.await_ready()
-        yield Observed(settings, processes, ports, stack)
+from tests.running_observed import Observed
+from tests.support import Running, eventually, produce
 
 
 @contextmanager

@@ -73,6 +73,8 @@ def start(process: Process) -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, _Counter) for handler in root.handlers):
         root.addHandler(_Counter(logging.WARNING))
+    for level in ("warning", "error", "critical"):
+        add(LOGGED, 0, level)
     put(BUILD, 1, process.value, importlib.metadata.version("scoreline"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import clickhouse_connect
 import pytest
 from deploy.grafana.dashboards import FOLDER, dashboards, text_of
+from deploy.grafana.health import health_dashboards
 
 from scoreline.settings import Settings
 from scoreline_sink.schema import migrate
@@ -79,14 +80,15 @@ def client(settings: Settings) -> Iterator[Any]:
 
 def test_files_are_what_the_generator_writes() -> None:
     """After a change: python -m deploy.grafana."""
-    assert {path.name for path in FOLDER.glob("*.json")} == {f"{name}.json" for name in dashboards()}
-    for name, dashboard in dashboards().items():
+    written = dashboards() | health_dashboards()
+    assert {path.name for path in FOLDER.glob("*.json")} == {f"{name}.json" for name in written}
+    for name, dashboard in written.items():
         assert Path(FOLDER / f"{name}.json").read_text() == text_of(dashboard), name
 
 
 def test_panels_have_places_and_numbers_of_their_own() -> None:
     """None hides another, none stands beyond the grid."""
-    for name, dashboard in dashboards().items():
+    for name, dashboard in (dashboards() | health_dashboards()).items():
         panels = dashboard["panels"]
         assert len({panel["id"] for panel in panels}) == len(panels)
         cells: set[tuple[int, int]] = set()
