@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from scoreline.observe import meter
 from scoreline.settings import Settings, load_settings
 from scoreline_local import stack as local
 from scoreline_local.settings import LocalSettings
@@ -39,6 +40,13 @@ def _only_the_settings_of_a_test() -> None:
 def _processes_hear_ctrl_c() -> None:
     """A run in the background of a shell ignores SIGINT, and so would every process that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _count_as_no_process() -> Iterator[None]:
+    """A process is one of worker, sink, gateway and page; here the tests of each follow one another."""
+    yield
+    meter._running = None
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_image_has_all_that_its_processes_need() -> None:
     """What the extra `all` requires, and what that requires, is in the lock: nothing is resolved while it is built."""
     has, missing, seen = locked(RUN_LOCK), set[str](), set[str]()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert extras["all"] == ["scoreline[streams,sinks,analytics,ui,gateway,parquet]"]
+    assert extras["all"] == ["scoreline[streams,sinks,analytics,ui,gateway,parquet,otel]"]
     left = [Requirement(f"scoreline[{extra}]") for extra in extras if extra not in ("all", "local", "dev")]
     while left:
         wanted = left.pop()

@@ -32,7 +32,7 @@ def test_up_status_down_as_a_user_sees_them(data: DataDir) -> None:
     told = _scoreline(data, "status", "--json")
     assert told.returncode == 0
     status = json.loads(told.stdout)
-    assert list(status) == ["kafka", "clickhouse", "gateway", "ui", "processes", "lag"]
+    assert list(status) == ["kafka", "clickhouse", "gateway", "ui", "observe", "processes", "lag"]
     assert list(status["clickhouse"]) == ["host", "port", "user", "password", "database"]
     (process,) = status["processes"]
     assert list(process) == ["name", "pid", "state", "restarts"]
