@@ -25,6 +25,7 @@ from scoreline.lifetime import making
 from scoreline.rejections import Reason, Rejection
 from scoreline.spool import Segment, Spool
 from scoreline.topics import declare_topics
+from scoreline.tracing import TRACEPARENT, traceparent
 
 if TYPE_CHECKING:
     from scoreline.settings import Settings
@@ -199,7 +200,11 @@ class Outbox:
     def _put(self, report: partial[None], key: bytes, record: bytes) -> bool:
         """Give a record to librdkafka; False when it does not take it now. Raises InvalidScore when it never will."""
         try:
-            self._producer.produce(self._topic, record, key, -1, report)
+            parent = traceparent()
+            if parent is None:
+                self._producer.produce(self._topic, record, key, -1, report)
+            else:
+                self._producer.produce(self._topic, record, key, -1, report, headers={TRACEPARENT: parent})
         except BufferError:
             return False
         except KafkaException as failure:

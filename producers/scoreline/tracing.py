@@ -4,8 +4,9 @@ use OpenTelemetry has not imported it, and then it is not imported here."""
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -49,6 +50,43 @@ def current_span() -> Span | None:
     if not context.is_valid:
         return None
     return Span(f"{context.trace_id:032x}", f"{context.span_id:016x}")
+
+
+TRACEPARENT = "traceparent"
+"""Header of a Kafka record: the span that emitted it, as W3C Trace Context writes it; only of a sampled one."""
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_SAMPLED = 1
+
+
+def traceparent() -> bytes | None:
+    """The active span as a `traceparent`; None without one, or when it is not sampled: nobody could look at it."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    if not context.trace_flags & _SAMPLED or not context.is_valid:
+        return None
+    return b"00-%032x-%016x-01" % (context.trace_id, context.span_id)
+
+
+def parent_of(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
+    """The `traceparent` among a record's headers, the last one; None without one, or of a span that is not sampled."""
+    for name, value in reversed(headers):
+        if name == TRACEPARENT:
+            match = _TRACEPARENT.fullmatch(value or b"")
+            return value if match is not None and int(match[3], 16) & _SAMPLED else None
+    return None
+
+
+def read_traceparent(text: bytes) -> Any:
+    """The SpanContext that `traceparent` wrote; None for what it never writes. Needs opentelemetry-api."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    match = _TRACEPARENT.fullmatch(text)
+    if match is None:
+        return None
+    context = SpanContext(int(match[1], 16), int(match[2], 16), True, TraceFlags(int(match[3], 16)))
+    return context if context.is_valid else None
 
 
 def current_baggage() -> Baggage | None:

@@ -21,7 +21,7 @@ from threading import Event
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from scoreline.errors import KafkaUnavailable, RetryableError, TopicError
-from scoreline.observe import catalogue, meter
+from scoreline.observe import catalogue, meter, spans
 from scoreline.observe.health import health
 from scoreline.settings import Settings
 from scoreline_sink import metering
@@ -30,6 +30,7 @@ from scoreline_sink.consuming import beginning, check, commit, committed, member
 from scoreline_sink.ending import TransactionInDoubt, end_with_letters
 from scoreline_sink.flight import Flight, Work, begin
 from scoreline_sink.letters import Letter, write_letters
+from scoreline_sink.linking import Parents
 from scoreline_sink.patience import Patience
 from scoreline_sink.plan import OPEN_PLANS_MAX, Plan, Sealed, encode_all
 from scoreline_sink.progress import Progress
@@ -75,6 +76,7 @@ class Lane:
         self._paused = False
         self._idle_commit_at = 0.0
         self._progress = Progress(route.topic)
+        self._parents = Parents()
         self._gauges = metering.LaneGauges(route.table.name)
 
     def run(self) -> None:
@@ -118,7 +120,9 @@ class Lane:
             (self._consumer.pause if room == 0 else self._consumer.resume)(self._consumer.assignment())
             self._paused = room == 0
         now = time.monotonic()
-        for message in take(self._consumer, min(room, TAKE_ROWS_MAX) or 1, self._wait_s(now)):
+        messages = take(self._consumer, min(room, TAKE_ROWS_MAX) or 1, self._wait_s(now))
+        self._parents.note(messages)
+        for message in messages:
             error, partition, offset = message.error(), message.partition(), message.offset()
             if error is not None:
                 self._on_event(error, partition, offset)
@@ -138,7 +142,8 @@ class Lane:
         due = self._buffer.due(now) if _leaves_room(flying) else None
         if due is not None:
             self._commit(landed, due)
-            work = self._work(lambda cancelled: self._store(due, cancelled))
+            parents = self._parents.take(due.plan)
+            work = self._work(lambda cancelled: self._store(due, parents, cancelled))
             times = metering.last_times(due, self._route.times)
             self._flights = [*flying, Flight(due.plan, due.plan.ends, work, times)]
             self._buffer.pop()
@@ -154,10 +159,13 @@ class Lane:
         end = time.monotonic() + within_s
         return list(takewhile(lambda flight: flight.work.landed(max(0.0, end - time.monotonic())), self._flights))
 
-    def _store(self, planned: Sealed, cancelled: Event) -> Refusals:
-        route = self._route
+    def _store(self, planned: Sealed, parents: Sequence[bytes], cancelled: Event) -> Refusals:
+        route, begun = self._route, time.monotonic()
         refusals = store(route.table, planned, planned.plan.token(route.topic), route.refused_max, cancelled)
         metering.queryable(planned, route.times)
+        if parents:
+            seconds = time.monotonic() - begun
+            spans.batch("scoreline.sink.insert", seconds, parents, table=route.table.name, rows=planned.plan.rows)
         return refusals
 
     def _work(self, settle: Callable[[Event], Refusals]) -> Work[tuple[Letter, ...]]:
@@ -256,6 +264,7 @@ class Lane:
             flight.work.cancelled.set()
         self._flights = []
         self._buffer.clear()
+        self._parents.clear()
         self._done, self._read_to = {}, {}
         self._doubtful = False
         self._gauges.forget()

@@ -24,7 +24,7 @@ from confluent_kafka import Message
 
 from scoreline.errors import RetryableError
 from scoreline.kafka import await_broker, require_topics
-from scoreline.observe import meter
+from scoreline.observe import meter, spans
 from scoreline.observe.catalogue import Process
 from scoreline.observe.health import health
 from scoreline.observe.port import open_port
@@ -82,6 +82,7 @@ def run(settings: Settings) -> None:
 
 def _observe(settings: Settings) -> None:
     meter.start(Process.SINK)
+    spans.start(Process.SINK)
     health.begin(settings.ready_file, settings.stall_s, *LANES)
     if open_port(settings, health) is not None:
         Prober(health, {"kafka": lambda: kafka_probe(settings), "clickhouse": lambda: clickhouse_probe(settings)})

@@ -25,7 +25,7 @@ from scoreline.errors import ScorelineError
 from scoreline.followed import Followed
 from scoreline.kafka import await_broker, require_topics, topic_id
 from scoreline.lookups import decode_lookup
-from scoreline.observe import meter
+from scoreline.observe import meter, spans
 from scoreline.observe.catalogue import Process
 from scoreline.observe.health import health
 from scoreline.observe.port import open_port
@@ -110,6 +110,7 @@ class ScoreApp(BatchApp):
     def observe(self) -> None:
         """Begin to count and to tell. Raises SettingsError when the port is taken."""
         meter.start(Process.WORKER)
+        spans.start(Process.WORKER)
         health.begin(self.settings.ready_file, self.settings.stall_s, "partitions")
         if open_port(self.settings, health) is not None:
             Prober(health, {"kafka": lambda: kafka_probe(self.settings)})

@@ -18,6 +18,7 @@ from scoreline.lookups import Lookup, join
 from scoreline.reading import Event
 from scoreline.rejections import Origin, Reason, Rejection, Stage
 from scoreline.topics import record_key
+from scoreline.tracing import parent_of
 from scoreline.validation import validate
 from scoreline_streams.deduplicate import content_hash, first_offset, id_hash, pack_seen, same_content
 from scoreline_streams.enrich import enrich
@@ -55,6 +56,8 @@ class Outcome:
 
     enriched: list[tuple[bytes | None, bytes]] = field(default_factory=list[tuple[bytes | None, bytes]])
     """Keys and values."""
+    parents: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    """Place in `enriched` → the `traceparent` of the span that emitted it, of those that have one."""
     rejected: list[DeadLetter] = field(default_factory=list[DeadLetter])
     duplicates: int = 0
     entries: dict[bytes, bytes | None] = field(default_factory=dict[bytes, bytes | None])
@@ -141,6 +144,10 @@ def _settle(
             Stage.DEDUPLICATE,
         )
     outcome.entries[hashed] = pack_seen(offset, content)
+    if record.headers:
+        parent = parent_of(record.headers)
+        if parent is not None:
+            outcome.parents[len(outcome.enriched)] = parent
     joined = join(event, known.lookups)
     outcome.enriched.append((record.key, enrich(event, judged, joined, record.timestamp, partition, offset)))
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from scoreline.observe import catalogue, meter
+from scoreline.observe import catalogue, meter, spans
 from scoreline.rejections import Reason
 from scoreline_streams.batch import Outcome
 
@@ -38,6 +38,12 @@ def committed(records: int, outcome: Outcome, seconds: float) -> None:
     meter.observe(catalogue.WORKER_BATCH, records)
     meter.observe(catalogue.WORKER_TRANSACTION, seconds)
     meter.put(catalogue.WORKER_COMMITTED_AT, time.time())
+
+
+def linked(partition: int, records: int, outcome: Outcome, seconds: float) -> None:
+    """The span of a transaction, where a sampled span has emitted any of its scores."""
+    if outcome.parents and spans.are_on():
+        spans.batch("scoreline.worker.batch", seconds, outcome.parents.values(), partition=partition, records=records)
 
 
 def rebalanced(declared: int) -> None:

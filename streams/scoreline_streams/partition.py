@@ -298,6 +298,7 @@ class Partition:
             self.committed, self.committed_at = records[-1].offset + 1, records[-1].timestamp / 1000
             self._context.counts.add(len(records), outcome)
             metering.committed(len(records), outcome, self._progress_at - begun)
+            metering.linked(self.number, len(records), outcome, self._progress_at - begun)
         elif isinstance(error, KafkaException):
             self._reopen(error_of(error))
         else:

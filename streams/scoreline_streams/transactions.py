@@ -14,6 +14,7 @@ from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
 from scoreline.rejections import rejection_headers
 from scoreline.settings import Settings
 from scoreline.topics import REJECTED_BYTES_MAX, Topics
+from scoreline.tracing import TRACEPARENT
 from scoreline_streams.batch import Outcome
 from scoreline_streams.changelog import FORMAT, pack, pack_position
 
@@ -158,14 +159,23 @@ class Transactions:
         producer.begin_transaction()
         self._changelog_sent = None
         produce, enriched = producer.produce, self._topics.enriched.name
-        for key, value in outcome.enriched:
-            produce(enriched, value, key, partition)
+        if outcome.parents:
+            self._produce_linked(outcome)
+        else:
+            for key, value in outcome.enriched:
+                produce(enriched, value, key, partition)
         for letter in outcome.rejected:
             record = letter.record
             key, value, headers = carry(record.key, record.value, record.headers)
             headers += rejection_headers(letter.rejection, letter.origin)
             producer.produce(self._topics.rejected.name, value, key, partition, headers=headers)
         self._produce_changelog(pack(outcome.entries))
+
+    def _produce_linked(self, outcome: Outcome) -> None:
+        for place, (key, value) in enumerate(outcome.enriched):
+            parent = outcome.parents.get(place)
+            headers: dict[str, str | bytes | None] = {} if parent is None else {TRACEPARENT: parent}
+            self._producer.produce(self._topics.enriched.name, value, key, self.partition, headers=headers)
 
     def _produce_changelog(self, values: Iterable[bytes]) -> None:
         headers = pack_position(self._raw_id, self._next_offset)

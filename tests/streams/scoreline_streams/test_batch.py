@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -179,6 +179,30 @@ def test_config_change_between_attempts_leaves_no_trace() -> None:
     replay = process([score("a", 0, config_id="c"), score("a", 1)], store, configs={})
     assert (ids(replay), reasons(replay), replay.duplicates) == (["a"], [Reason.UNKNOWN_CONFIG], 0)
     assert json.loads(replay.enriched[0][1])["raw_offset"] == 1
+
+
+def test_span_of_a_score_stays_with_it_among_duplicates_and_rejections() -> None:
+    """And nothing but a `traceparent` of a sampled span counts as one."""
+    parent = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+    headers: list[Sequence[tuple[str, bytes]]] = [
+        [],
+        [("traceparent", parent)],
+        [("traceparent", parent)],
+        [("traceparent", parent)],
+        [("traceparent", parent[:-2] + b"00"), ("tracestate", b"x")],
+        [("other", parent)],
+        [("traceparent", b"\xff")],
+        [("traceparent", parent.upper())],
+        [("x", b""), ("traceparent", b"?"), ("traceparent", parent)],
+    ]
+    names = ["a", "a", "bad", "b", "c", "d", "e", "f", "g"]
+    records = [
+        replace(score(name, offset, **({"name": None} if name == "bad" else {})), headers=headers[offset])
+        for offset, name in enumerate(names)
+    ]
+    outcome = process(records, Store())
+    assert [key for key, _ in outcome.enriched] == [f"default/{name}".encode() for name in "abcdefg"]
+    assert outcome.parents == {1: parent, 6: parent}
 
 
 def test_earlier_event_takes_over_from_a_dirty_later_one() -> None:
