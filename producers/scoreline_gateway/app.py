@@ -22,6 +22,7 @@ from scoreline_gateway.compat import elsewhere, interactiveai, langfuse, otlp, p
 from scoreline_gateway.delivering import Deliveries
 from scoreline_gateway.intake import Intake
 from scoreline_gateway.limits import Admission, Limits
+from scoreline_gateway.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.limits = settings, Limits.of(settings)
     app.state.known, app.state.ring = known, KeyRing(known.entries, settings.gateway_rate)
+    app.add_middleware(Tracing)
     app.add_middleware(Admission, settings=settings)
     add_error_answers(app)
     add_outage_answer(app)

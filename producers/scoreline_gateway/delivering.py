@@ -18,6 +18,8 @@ from scoreline.kafka import error_of, raw_producer_options
 from scoreline.observe import catalogue, meter
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
+from scoreline.tracing import TRACEPARENT
+from scoreline_gateway.tracing import request_parent
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +124,12 @@ class Deliveries:
 
     def _produce(self, batch: _Batch, records: Sequence[KeyedRecord]) -> None:
         produce, topic, report = self._producer.produce, self._topic, batch.delivered
+        parent = request_parent()
+        headers: list[tuple[str, str | bytes | None]] | None = None if parent is None else [(TRACEPARENT, parent)]
         number = 0
         try:
             for number, (key, record) in enumerate(records):  # noqa: B007 (asked for below)
-                produce(topic, record, key, -1, report)
+                produce(topic, record, key, -1, report, headers=headers)
         except BufferError:
             failed: KafkaError = KafkaError(KafkaError._QUEUE_FULL)  # pyright: ignore[reportPrivateUsage]
         except KafkaException as error:

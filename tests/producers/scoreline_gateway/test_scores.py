@@ -16,7 +16,7 @@ import zstandard
 from scoreline.topics import declare_topics
 from tests.contract.murmur2 import partition_of
 from tests.running_gateway import PROJECT, SCORE, Gateway
-from tests.support import read_topic
+from tests.support import headers_of, read_topic
 
 NDJSON = "application/x-ndjson"
 
@@ -50,6 +50,28 @@ INVALID: list[tuple[bytes, int, str]] = [
     (b"[] []", 400, "malformed_json"),
     (b"[" * 100_000, 400, "malformed_json"),
 ]
+
+
+def test_scores_carry_the_span_of_their_request(gateway: Gateway) -> None:
+    """All of an array; a request without a sampled span leaves none, also behind one on the same connection."""
+    parent = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+    sent = {"x-api-key": gateway.key.secret_key, "content-type": "application/json"}
+    with httpx.Client(base_url=gateway.url, headers=sent) as client:
+        for name, header in (
+            ("traced", parent),
+            ("untraced", None),
+            ("unsampled", parent[:-1] + b"0"),
+            ("odd", b"\xe9"),
+        ):
+            body = json.dumps([SCORE | {"name": name}] * 2)
+            headers = {} if header is None else {"traceparent": header}
+            assert client.post("/v1/scores", content=body, headers=headers).status_code == 202
+    carried: dict[str, set[bytes | None]] = {}
+    for message in read_topic(gateway.settings, declare_topics(gateway.settings).raw.name):
+        carried.setdefault(json.loads(message.value() or b"")["name"], set()).add(
+            headers_of(message).get("traceparent")
+        )
+    assert carried == {"traced": {parent}, "untraced": {None}, "unsampled": {None}, "odd": {None}}
 
 
 def test_accepted_score_is_on_the_topic_under_its_key(gateway: Gateway) -> None:
