@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-from scipy import special, stats
+from scipy import special
 
 from scoreline_analytics.intervals import t_quantile, wilson, z_quantile
 from scoreline_analytics.moments import finite
 
 _special: Any = special  # its types are partly unknown
-_stats: Any = stats
 _numpy: Any = numpy
 
 ROUNDING = 1e-9
 """A spread that is this small beside the mean is what is left of rounding, not one to test against."""
+
+
+def _stats() -> Any:
+    """scipy's tests, imported by the first that is asked for: they take longer than all else that a question needs."""
+    from scipy import stats
+
+    return stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +95,7 @@ def welch_t(a: Sample, b: Sample, level: float) -> Difference:
     half = t_quantile(level, degrees) * math.sqrt(of_a + of_b)
     pooled = ((a.n - 1) * a.variance + (b.n - 1) * b.variance) / (a.n + b.n - 2)
     d = difference / math.sqrt(pooled)
-    test = _stats.ttest_ind_from_stats(
+    test = _stats().ttest_ind_from_stats(
         b.mean, math.sqrt(b.variance), b.n, a.mean, math.sqrt(a.variance), a.n, equal_var=False
     )
     return Difference(
@@ -123,7 +129,7 @@ def mcnemar(only_a: int, only_b: int, n: int, level: float) -> Difference:
         high=min(1.0, middle + half),
         effect="odds_ratio",
         effect_size=only_b / only_a if only_a else None,
-        p=float(_stats.binomtest(only_b, discordant, 0.5).pvalue) if discordant else 1.0,
+        p=float(_stats().binomtest(only_b, discordant, 0.5).pvalue) if discordant else 1.0,
     )
 
 
@@ -150,7 +156,7 @@ def two_shares(hits_a: int, n_a: int, hits_b: int, n_b: int, level: float) -> Di
         high=high,
         effect="odds_ratio",
         effect_size=hits_b * (n_a - hits_a) / denominator if denominator else None,
-        p=float(_stats.fisher_exact(table).pvalue),
+        p=float(_stats().fisher_exact(table).pvalue),
     )
 
 
@@ -166,8 +172,8 @@ def categories(a: dict[str, int], b: dict[str, int]) -> Difference:
     return Difference(
         method="chi-squared",
         effect="cramers_v",
-        effect_size=float(_stats.contingency.association(table, method="cramer")),
-        p=float(_stats.chi2_contingency(table, correction=False).pvalue),
+        effect_size=float(_stats().contingency.association(table, method="cramer")),
+        p=float(_stats().chi2_contingency(table, correction=False).pvalue),
     )
 
 
@@ -184,7 +190,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Benjamini's and Hochberg's (1995) adjusted p values: they bound the share of false discoveries."""
-    return [float(p) for p in _stats.false_discovery_control(p_values, method="bh")] if p_values else []
+    return [float(p) for p in _stats().false_discovery_control(p_values, method="bh")] if p_values else []
 
 
 def kappa(confusion: dict[tuple[str, str], int]) -> float | None:
@@ -217,12 +223,12 @@ def alike(a: Sequence[float], b: Sequence[float], level: float) -> dict[str, flo
         "bias": float(differences.mean()),
     }
     if len(set(a)) > 1 and len(set(b)) > 1:
-        pearson = _stats.pearsonr(a, b)
+        pearson = _stats().pearsonr(a, b)
         result["pearson"] = finite(float(pearson.statistic))
         if len(a) > 3:
             ends = pearson.confidence_interval(level)
             result["pearson_low"], result["pearson_high"] = finite(float(ends.low)), finite(float(ends.high))
-        result["spearman"] = finite(float(_stats.spearmanr(a, b).statistic))
+        result["spearman"] = finite(float(_stats().spearmanr(a, b).statistic))
     return result
 
 
