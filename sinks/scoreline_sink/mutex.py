@@ -28,6 +28,7 @@ HOLD_S_MAX = 3600
 """After this long a holder holds no more."""
 WAIT_S_MAX = 120.0
 _TICK_S = 0.1
+_LOOK_S = 0.01
 _ALREADY_RUNNING = 216
 
 _driver: Any = clickhouse_connect  # its types are partly unknown
@@ -67,7 +68,7 @@ def _try(settings: Settings, clickhouse: ClickHouse, query_id: str) -> _Holder |
         "SELECT count() FROM system.processes WHERE query_id = {id:String} AND position(query, {nonce:String}) > 0"
     )
     while clickhouse.query(running, {"id": query_id, "nonce": holder.nonce}) != [(1,)]:
-        holder.join(_TICK_S)
+        holder.join(_LOOK_S)
         if holder.is_alive():
             continue
         if isinstance(holder.error, DriverError) and holder.error.code == _ALREADY_RUNNING:
