@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from scoreline.kafka import ensure_topics
 from scoreline.observe import meter
 from scoreline.settings import Settings, load_settings
 from scoreline_local import stack as local
+from scoreline_local.datadir import adopt, data_dir
+from scoreline_local.plan import Backoff, Endpoints
+from scoreline_local.recipe import make_plan
 from scoreline_local.settings import LocalSettings
+from scoreline_sink.schema import migrate
 from tests.running_pipeline import Pipeline, start
-from tests.support import environment
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ def _only_the_settings_of_a_test() -> None:
     """What the developer's shell has set must not reach a test."""
     for name in [name for name in os.environ if name.startswith("SCORELINE_")]:
         del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processes_keep_what_they_compile() -> None:
+    """Tests start a thousand processes; where the shell forbids it, each would compile all that it imports."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,7 +64,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, _only_the_settings_of_a_test
     data_dir = tmp_path_factory.mktemp("stack")
     parts = LocalSettings(data_dir=data_dir, kafka_port=0, clickhouse_port=0, gateway_port=0, ui_port=0)
     try:
-        endpoints = local.up(parts, parts=("kafka", "clickhouse"))
+        endpoints = _launch(parts)
         assert endpoints.kafka is not None
         assert endpoints.clickhouse is not None
         yield Stack(
@@ -71,6 +80,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory, _only_the_settings_of_a_test
         local.down(data_dir)
 
 
+def _launch(settings: LocalSettings) -> Endpoints:
+    """As `scoreline up` does, but impatient: tests kill the server often, and their killed sinks leave transactions."""
+    data = data_dir(settings.data_dir)
+    adopt(data)
+    plan = make_plan(data, settings, None, ("kafka", "clickhouse"), print)
+    for properties in data.kafka.glob("*/server.properties"):
+        with properties.open("a") as file:
+            file.write("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
+    local.launch(plan.model_copy(update={"backoff": Backoff(most_s=0.25)}))
+    return plan.endpoints
+
+
 @pytest.fixture
 def settings(stack: Stack, tmp_path: Path) -> Settings:
     """Settings of one test: topics under a prefix and a ClickHouse database of its own, neither made yet."""
@@ -82,8 +103,8 @@ def settings(stack: Stack, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def pipeline(settings: Settings, tmp_path: Path) -> Iterator[Pipeline]:
-    """Topics and tables made by the commands that an operator uses, then worker and sink."""
-    for command in ("topics", "migrate"):
-        subprocess.run([sys.executable, "-m", "scoreline.cli", command], env=environment(settings), check=True)
+    """Topics and tables, then worker and sink."""
+    ensure_topics(settings)
+    migrate(settings, threading.Event())
     with start(settings, tmp_path, "worker") as worker, start(settings, tmp_path, "sink") as sink:
         yield Pipeline(settings, worker.await_ready(), sink.await_ready())

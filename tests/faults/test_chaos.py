@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from scoreline.kafka import ensure_topics
 from scoreline.settings import Settings
 from scoreline_local.datadir import adopt, data_dir
 from scoreline_local.plan import ProcessSpec
+from scoreline_sink.schema import migrate
 from tests.faults.chaos.breaks import BREAKS
 from tests.faults.chaos.campaign import Bounds, run
 from tests.faults.chaos.crew import Crew
 from tests.faults.chaos.emitter import Emitter, Ledger, emit
+from tests.faults.chaos.kinds import SHORT_S
 from tests.faults.chaos.oracle import judge
 from tests.faults.chaos.report import Report
 from tests.faults.chaos.trigger import Triggers
@@ -41,7 +43,7 @@ QUICK = (
 def test_short_campaign_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Three brokers, ClickHouse, workers and sinks under load, until each has died and the disk was full."""
     said: list[str] = []
-    report = run(1, Bounds(120.0, _has_seen_all), tmp_path / "chaos", said.append, kinds=QUICK)
+    report = run(1, Bounds(SHORT_S, _has_seen_all), tmp_path / "chaos", said.append, kinds=QUICK)
     assert _has_seen_all(report), report.document()
     assert report.faults == []
     assert (report.lost, report.double) == (0, 0)
@@ -135,5 +137,5 @@ def test_broken_protocol_is_caught(name: str, settings: Settings, tmp_path: Path
 @pytest.fixture
 def tables(settings: Settings) -> None:
     """Topics and tables of one test."""
-    for name in ("topics", "migrate"):
-        subprocess.run([sys.executable, "-m", "scoreline.cli", name], env=environment(settings), check=True)
+    ensure_topics(settings)
+    migrate(settings, threading.Event())

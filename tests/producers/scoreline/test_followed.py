@@ -93,8 +93,9 @@ def test_dead_thread_is_noticed(settings: Settings, topics: Topics) -> None:
             followed.check(10)
 
 
-def test_deleted_topic_is_noticed(settings: Settings, topics: Topics) -> None:
+def test_deleted_topic_is_noticed(settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     """librdkafka would go on to wait for it without end."""
+    monkeypatch.setattr(module, "CALL_TIMEOUT_S", 2.0)
     with following(settings, topics.configs.name) as followed:
         followed.catch_up()
         admin = AdminClient(client_options(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from scoreline import kafka
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.kafka import client_options, ensure_topics, require_topics
 from scoreline.settings import Settings
@@ -36,8 +37,9 @@ def test_topic_with_other_settings_is_refused(settings: Settings) -> None:
         ensure_topics(settings)
 
 
-def test_broker_that_is_away_is_named() -> None:
+def test_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Address and setting stand in the message."""
+    monkeypatch.setattr(kafka, "CALL_TIMEOUT_S", 1.0)
     with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1 \(SCORELINE_KAFKA\)"):
         require_topics(Settings(kafka="127.0.0.1:1"))
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from tests.running_gateway import Gateway
 
-EXAMPLES_MAX = 200
+EXAMPLES_MAX = 100
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 
 

@@ -81,6 +81,8 @@ def main() -> None:
     _Producer.step = step
     patched: Any = ending
     patched.Producer = _Producer
+    # how long the successor waits for what this one leaves open
+    patched.TRANSACTION_TIMEOUT_MS = 2000
     outer: Any = lane
     judge: Any = settle._Judge
     if step == "before the narrowed insert":

@@ -163,7 +163,7 @@ def dying(settings: Settings, step: str, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.sinks.scoreline_sink.dying_sink", step],
-            env=environment(settings.model_copy(update={"instance_id": "one"})),
+            env=environment(settings.model_copy(update={"instance_id": "one", "session_timeout_s": 6.0})),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

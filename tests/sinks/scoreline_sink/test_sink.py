@@ -281,7 +281,7 @@ def test_two_open_plans_of_a_killed_sink_are_settled_by_the_next(
     stack: Stack, settings: Settings, pipeline: ClickHouse, start_sink: StartSink
 ) -> None:
     """Both stand in the commit metadata, together where they name the same partitions, apart where they do not."""
-    sink = start_sink(insert_rows_max=100).await_ready()
+    sink = start_sink(insert_rows_max=100, instance_id="one").await_ready()
     server, writer = clickhouse_process(stack), Writer(settings)
     server.suspend()
     try:
@@ -293,7 +293,8 @@ def test_two_open_plans_of_a_killed_sink_are_settled_by_the_next(
         sink.kill()
     finally:
         server.resume()
-    assert start_sink("next").await_ready().log.count("0 plans to settle") == 1, "that of scores.rejected"
+    successor = start_sink("next", instance_id="one").await_ready()
+    assert successor.log.count("0 plans to settle") == 1, "that of scores.rejected"
     await_stored(pipeline, settings, 1000)
     assert not any(plans(settings))
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from tests.running_ui import Ui
 
-EXAMPLES_MAX = 60
+EXAMPLES_MAX = 30
 
 
 def document_of(ui: Ui) -> dict[str, Any]:
