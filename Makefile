@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 
 CHAOS_S ?= 300
 # Most tests wait for real processes most of the time. Each job starts a broker and a ClickHouse of its own.
-JOBS ?= 2
+JOBS ?= 3
 LOCK := --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
