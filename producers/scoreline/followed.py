@@ -129,7 +129,9 @@ class Followed(Generic[T]):
         try:
             self._consumer.assign([TopicPartition(self._topic, 0, 0)])
             while not self._stopped.is_set():
-                self._take(self._consumer.consume(MESSAGES_MAX, POLL_S))
+                first = self._consumer.consume(1, POLL_S)
+                # asked for many at once, it waits out its time before it gives the few that are there
+                self._take(first + self._consumer.consume(MESSAGES_MAX, 0))
         except Exception as error:
             log.exception("following %s failed", self._topic)
             with self._moved:

@@ -55,7 +55,9 @@ def read(consumer: Consumer) -> Iterator[list[Message]]:
     """
     while True:
         batch: list[Message] = []
-        for message in consumer.consume(BATCH_RECORDS_MAX, SLICE_S):
+        first = consumer.consume(1, SLICE_S)
+        # asked for many at once, it waits out its time before it gives the few that are there
+        for message in first + consumer.consume(BATCH_RECORDS_MAX - 1, 0):
             error = message.error()
             if error is None or is_end(message):
                 batch.append(message)
