@@ -126,7 +126,7 @@ def read_topic(settings: Settings, topic: str, isolation: str = "read_committed"
         deadline = time.monotonic() + DEADLINE_S
         while open_partitions:
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
-            for message in consumer.consume(1000, 0.2):
+            for message in consumer.consume(1, 0.2) + consumer.consume(1000, 0):
                 error = message.error()
                 if error is None:
                     messages.append(message)

@@ -205,7 +205,7 @@ def _read(settings: Settings, topic: str, take: Callable[[Message], object]) -> 
         deadline = time.monotonic() + READ_S_MAX
         while unread:
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
-            for message in consumer.consume(10_000, 0.2):
+            for message in consumer.consume(1, 0.2) + consumer.consume(10_000, 0):
                 error = message.error()
                 if error is None:
                     take(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
@@ -27,9 +28,9 @@ _FIELDS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    """Stores a score for each mapping of columns; what one leaves out has a default."""
+@contextmanager
+def storing(settings: Settings) -> Iterator[Store]:
+    """A database while it is used; gives what stores a score for each mapping of columns, in one insert."""
     migrate(settings, Event())
     client = clickhouse_connect.get_client(
         host=settings.clickhouse_host,
@@ -51,6 +52,13 @@ def store(settings: Settings) -> Iterator[Store]:
     yield store
     client.command(f"DROP DATABASE {settings.clickhouse_database} SYNC")
     client.close()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """Stores a score for each mapping of columns; what one leaves out has a default."""
+    with storing(settings) as store:
+        yield store
 
 
 @pytest.fixture

@@ -7,12 +7,16 @@ import io
 import json
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scoreline.settings import Settings
-from tests.sinks.scoreline_analytics.conftest import Store
+from tests.conftest import Stack
+from tests.sinks.scoreline_analytics.conftest import Store, storing
 from tests.support import environment
 
 
@@ -106,12 +110,13 @@ def test_no_match_is_said(settings: Settings) -> None:
     assert "no scores match" in errors
 
 
-@pytest.fixture
-def runs(store: Store) -> None:
+@pytest.fixture(scope="module")
+def runs(stack: Stack) -> Iterator[Settings]:
     """Two releases over three items and two hours, one failed; the second release is better by a tenth."""
+    rows: list[dict[str, Any]] = []
     for number, (release, item) in enumerate((release, item) for release in ("v1", "v2") for item in range(4)):
         failed = (release, item) == ("v2", 3)
-        store(
+        rows.append(
             {
                 "release": release,
                 "metadata": {"item": str(item)},
@@ -121,9 +126,12 @@ def runs(store: Store) -> None:
                 "timestamp": f"2026-11-01 {10 + 2 * (number // 4)}:0{item}:00",
             }
         )
+    settings = stack.settings.model_copy(update={"clickhouse_database": f"t{uuid.uuid4().hex[:10]}"})
+    with storing(settings) as store:
+        store(*rows)
+        yield settings
 
 
-@pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(
     ("arguments", "seen", "said"),
     [
@@ -144,15 +152,14 @@ def runs(store: Store) -> None:
         (["agreement", "--a", "release=v1", "--b", "release=v2"], ["pearson", "1"], "paired by metadata.item"),
     ],
 )
-def test_every_question_has_a_table(settings: Settings, arguments: list[str], seen: list[str], said: str) -> None:
+def test_every_question_has_a_table(runs: Settings, arguments: list[str], seen: list[str], said: str) -> None:
     """With what a person looks for in it, and how it was paired on stderr."""
-    out, errors = query(settings, *arguments)
+    out, errors = query(runs, *arguments)
     for text in seen:
         assert text in out
     assert said in errors
 
 
-@pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(
     ("arguments", "n"),
     [
@@ -166,19 +173,18 @@ def test_every_question_has_a_table(settings: Settings, arguments: list[str], se
         (["scores"], 8),
     ],
 )
-def test_every_question_has_json(settings: Settings, arguments: list[str], n: int) -> None:
+def test_every_question_has_json(runs: Settings, arguments: list[str], n: int) -> None:
     """An array of objects, without NaN."""
-    out, _ = query(settings, *arguments, "--json")
+    out, _ = query(runs, *arguments, "--json")
     assert len(json.loads(out, parse_constant=lambda constant: pytest.fail(constant))) == n
 
 
-@pytest.mark.usefixtures("runs")
-def test_scores_go_into_a_file_by_its_suffix(settings: Settings, tmp_path: Path) -> None:
+def test_scores_go_into_a_file_by_its_suffix(runs: Settings, tmp_path: Path) -> None:
     """And how many is said; without a file they are JSON lines."""
-    _, errors = query(settings, "scores", "--name", "accuracy", "--output", str(tmp_path / "scores.csv"))
+    _, errors = query(runs, "scores", "--name", "accuracy", "--output", str(tmp_path / "scores.csv"))
     assert "8 scores in" in errors
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 9
-    out, _ = query(settings, "scores", "--where", "release=v2", "status!=failed")
+    out, _ = query(runs, "scores", "--where", "release=v2", "status!=failed")
     assert [json.loads(line)["release"] for line in out.splitlines()] == ["v2"] * 3
 
 

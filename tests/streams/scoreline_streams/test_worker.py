@@ -249,11 +249,11 @@ def test_older_state_put_back_gives_the_same_answers(settings: Settings, topics:
     assert read_topic(settings, topics.rejected.name) == []
 
 
-def test_damage_in_the_state_ends_the_worker_and_the_next_start_mends_it(
-    settings: Settings, topics: Topics, tmp_path: Path
-) -> None:
+def test_damage_in_the_state_ends_the_worker_and_the_next_start_mends_it(settings: Settings, tmp_path: Path) -> None:
     """Damaged blocks open well and show at a look-up: no id is taken for new, and the damage is met only once."""
-    static = settings.model_copy(update={"instance_id": "w-1"})
+    static = settings.model_copy(update={"instance_id": "w-1", "partitions": 2})
+    ensure_topics(static)
+    topics = declare_topics(static)
     with Running(static, tmp_path, "worker") as running:
         running.await_ready()
         produce(settings, topics.raw.name, (score(f"s-{n}") for n in range(4000)))
