@@ -144,15 +144,18 @@ def test_expensive_request_lets_others_have_their_turn(gateway: Gateway) -> None
     request = gzip.compress(b"\x0a" + varint(len(body)) + body)
     headers = {"X-API-Key": key.secret_key, "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
     waits: list[float] = []
+    sent = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(gateway.post, "/v1/logs", request, headers)
         while not answer.done():
             began = time.monotonic()
             assert httpx.get(f"{gateway.url}/healthz", timeout=30).status_code == 200
             waits.append(time.monotonic() - began)
+    took = time.monotonic() - sent
     assert answer.result()[0] == 200
     assert len(waits) > 3
-    assert max(waits) < 1.0, sorted(waits)[-5:]
+    # on a busy machine everything takes longer, the request too: whoever gets no turn waits for most of it
+    assert max(waits) < max(1.0, took / 4), (took, sorted(waits)[-5:])
 
 
 def peak_mb(gateway: Gateway) -> float:
