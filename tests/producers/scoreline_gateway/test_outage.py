@@ -56,7 +56,7 @@ def _refused_after_s(gateway: Gateway, key: str) -> float:
     started = time.monotonic()
     answer = gateway.post({**SCORE, "comment": "x" * 50_000}, idempotency_key=key)
     waited = time.monotonic() - started
-    assert waited < ACK_S + 3
+    assert waited < ACK_S + 6, "a bound beyond what a busy machine adds"
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     return waited
