@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -22,6 +22,11 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_TIMEOUT_MS = 15_000
 OPEN_DEADLINE_S = 90.0
+REQUEST_BYTES_MAX = 1_000_000
+"""Keys and values of one produce request. No topic takes less (`RAW_BYTES_MAX`)."""
+LINGER_MS = 5000
+"""Longer than requests take that are full. What does not fill one is sent by the commit, at once."""
+WHOLE_REQUESTS_S_MAX = 2.0
 
 
 class _Connections:
@@ -63,9 +68,8 @@ class Transactions:
                 transactional_id=f"{group}.{topics.raw.name}.{partition}",
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
                 compression_type="lz4",
-                # for whole batches on the wire: a commit sends what is left at once
-                linger_ms=100,
-                batch_size=1_000_000,
+                linger_ms=LINGER_MS,
+                batch_size=REQUEST_BYTES_MAX,
                 message_max_bytes=REJECTED_BYTES_MAX,
                 queue_buffering_max_messages=2 * settings.batch_events_max + 1000,
                 queue_buffering_max_kbytes=1_000_000,
@@ -90,6 +94,7 @@ class Transactions:
         """Raw offset behind the last batch that this producer committed."""
         self._changelog_sent: int | None = None
         self._next_offset = 0
+        self._last_request = 0
 
     def open(self, closed: Callable[[], bool]) -> int:
         """Fence the previous owner; returns the raw offset at which to continue.
@@ -164,6 +169,7 @@ class Transactions:
         else:
             for key, value in outcome.enriched:
                 produce(enriched, value, key, partition)
+        self._last_request = fitting(outcome.enriched) + len(outcome.rejected)
         for letter in outcome.rejected:
             record = letter.record
             key, value, headers = carry(record.key, record.value, record.headers)
@@ -180,6 +186,7 @@ class Transactions:
     def _produce_changelog(self, values: Iterable[bytes]) -> None:
         headers = pack_position(self._raw_id, self._next_offset)
         for value in values:
+            self._last_request += 1
             self._producer.produce(
                 self._topics.changelog.name,
                 value,
@@ -201,6 +208,7 @@ class Transactions:
         """
         raw = TopicPartition(self._topics.raw.name, self.partition, self._next_offset)
         self._producer.send_offsets_to_transaction([raw], self._metadata, CALL_TIMEOUT_S)
+        self._send_whole_requests()
         self._producer.commit_transaction(CALL_TIMEOUT_S)
         self._producer.poll(0)  # hands over what librdkafka has logged
         if self._connections.lost is not None:
@@ -209,7 +217,28 @@ class Transactions:
         if self._changelog_sent is not None:
             self.changelog_end = self._changelog_sent + 1
 
+    def _send_whole_requests(self) -> None:
+        """Return when the rest of the enriched records fits into one request, or late.
+
+        An idempotent producer has one request of a partition under way. While more waits behind it, librdkafka's thread
+        sleeps, but not during a flush, and a commit is one: then it goes round all partitions without a pause until
+        the broker answers, on a core that the broker may lack.
+        """
+        deadline = time.monotonic() + WHOLE_REQUESTS_S_MAX
+        while len(self._producer) > self._last_request and (left_s := deadline - time.monotonic()) > 0:
+            self._producer.poll(left_s)
+
     def close(self) -> None:
         """Drop what is unsent. An open transaction is aborted by the successor's `open`."""
         self._producer.purge()
         self._member.close()
+
+
+def fitting(records: Sequence[tuple[bytes | None, bytes]]) -> int:
+    """How many of the last records can be left when no request is full."""
+    size = 0
+    for count, (key, value) in enumerate(reversed(records)):
+        size += len(key or b"") + len(value)
+        if size >= REQUEST_BYTES_MAX:
+            return count
+    return len(records)

@@ -41,6 +41,7 @@ TOPICS = declare_topics(SETTINGS)
 GROUP = "worker"
 NUMBER = 0
 REST_S = 600.0
+REQUEST_BYTES_MAX = 3000
 NO_SCORE = b"no json"
 Configs = Mapping[bytes, ScoreConfig]
 
@@ -277,6 +278,8 @@ def models(simulation: Simulation) -> Iterator[pytest.MonkeyPatch]:
             partition, "State", lambda _folder, _identity, _days: DiskState(world, simulation.disk_of[world.process])
         )
         patch.setattr(transactions, "Producer", lambda config: Producer(broker, config))
+        # so that a batch takes several, as those of a backlog do
+        patch.setattr(transactions, "REQUEST_BYTES_MAX", REQUEST_BYTES_MAX)
         patch.setattr(transactions, "Consumer", lambda config: Reader(broker, config))
         patch.setattr(changelog, "Consumer", lambda config: Reader(broker, config))
         yield patch
