@@ -20,6 +20,9 @@ FETCH_S = 0.2
 """How long a fetch waits for records when all partitions are asked for."""
 HOLD_S = 0.01
 """How long it waits while some partition is held, which may be hungry again soon."""
+LONG_POLL_MS = 250
+"""How long the broker may keep a request that asks for partitions without records. Until it answers, aiokafka asks for
+no others: this long a partition with a backlog can wait beside idle ones."""
 BATCH_BYTES_MAX = 16 << 20
 """Values of one batch, and so of one transaction."""
 
@@ -56,8 +59,10 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust asks for this only together with its own transactions; aiokafka hands it to its fetcher at start
+        # Faust asks for the first only together with its own transactions, and has no setting for the second; aiokafka
+        # hands both to its fetcher at start
         consumer._isolation_level = "read_committed"  # pyright: ignore[reportPrivateUsage]
+        consumer._fetch_max_wait_ms = LONG_POLL_MS  # pyright: ignore[reportPrivateUsage]
         return consumer
 
 

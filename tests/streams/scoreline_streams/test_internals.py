@@ -33,7 +33,7 @@ from scoreline.kafka import client_options
 from scoreline.settings import Settings
 from scoreline_streams.app import ScoreApp, create_app
 from scoreline_streams.transactions import _Connections
-from scoreline_streams.transport import Batch, BatchConsumer, BatchTransport, CommittedConsumerThread
+from scoreline_streams.transport import LONG_POLL_MS, Batch, BatchConsumer, BatchTransport, CommittedConsumerThread
 from tests.documents import ROOT
 from tests.streams.scoreline_streams.test_batch import Record
 from tests.support import eventually
@@ -89,13 +89,14 @@ def test_consumer_makes_its_thread_by_new_consumer_thread() -> None:
 
 
 def test_client_is_made_with_our_settings_and_reads_committed_records() -> None:
-    """`_create_worker_consumer` builds aiokafka's consumer; its isolation level is set between that and its start."""
+    """`_create_worker_consumer` builds aiokafka's consumer; two of its options are set between that and its start."""
 
     async def check(app: ScoreApp) -> None:
         thread: Any = app.consumer._thread  # type: ignore[attr-defined]
         client = thread._create_worker_consumer(app.transport)
         assert isinstance(client, AIOKafkaConsumer)
         assert client._isolation_level == "read_committed"
+        assert client._fetch_max_wait_ms == LONG_POLL_MS
         assert client._group_instance_id == "w-1"
         assert client._session_timeout_ms == 31_000
         assert client._max_poll_records == 1234
@@ -104,8 +105,9 @@ def test_client_is_made_with_our_settings_and_reads_committed_records() -> None:
         await client.stop()
 
     in_app(check)
-    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
-    assert "isolation_level" in inspect.signature(Fetcher.__init__).parameters
+    for option in ("isolation_level", "fetch_max_wait_ms"):
+        assert f"{option}=self._{option}" in inspect.getsource(AIOKafkaConsumer.start)
+        assert option in inspect.signature(Fetcher.__init__).parameters
 
 
 def test_records_come_from_getmany_by_partition() -> None:
