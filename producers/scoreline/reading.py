@@ -25,8 +25,9 @@ from scoreline.metadata import keys_of, wrong_metadata
 from scoreline.topics import RECORD_BYTES_MAX, record_key
 from scoreline.values import EXACT_INTEGER_MAX
 
-_TAB, _LINE_FEED, _CARRIAGE_RETURN, _BACKSLASH, _DELETE = b"\t\n\r\\\x7f"
+_BACKSLASH, _DELETE = b"\\\x7f"
 """As integers: a byte is found in a text eight times as quickly as a text of one byte."""
+_WHITE_SPACE = frozenset((b" ", b"\t", b"\n", b"\r"))
 
 _Short = Annotated[str, Meta(min_length=1, max_length=200)]
 _Error = Annotated[str, Meta(min_length=1, max_length=10_000)]
@@ -144,14 +145,16 @@ def _has_plain_texts(value: bytes, event: Event) -> bool:
 def _is_proven(text: bytes, event: Event) -> bool:
     """Whether no key stands twice, and the timestamp is in the form of the contract; it is then read anew.
 
-    Where no white space can stand between a key and its colon, `":` stands in a text at least as often as keys are
+    Where no white space stands between a key and its colon, `":` stands in a text at least as often as keys are
     written in it; if as often as there are different keys, none is written twice.
     """
-    if _LINE_FEED in text or _TAB in text or _CARRIAGE_RETURN in text or text.find(b" :") >= 0:
+    # Python seeks one byte many times faster than two
+    before_colons = [part[-1:] for part in text.split(b":")[:-1]]
+    if not _WHITE_SPACE.isdisjoint(before_colons):
         return False
     fields = _decode_written(text)
     keys = len(fields) + keys_of(fields.get("metadata") or {}) + keys_of(fields.get("evaluator") or {})
-    if text.count(b'":') != keys:
+    if before_colons.count(b'"') != keys:
         return False
     timestamp = fields.get("timestamp")
     if timestamp is not None:

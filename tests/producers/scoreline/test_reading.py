@@ -79,6 +79,7 @@ def test_common_record_is_read_quickly(fields: dict[str, Any]) -> None:
     assert assert_read_alike(compact(fields)) is not None
     assert assert_read_alike(json.dumps(fields).encode()) is not None
     assert assert_read_alike(json.dumps(fields, ensure_ascii=False).encode()) is not None
+    assert assert_read_alike(json.dumps(fields, indent=2).encode()) is not None
 
 
 @pytest.mark.parametrize(
