@@ -44,6 +44,8 @@ from tests.benchmarks.plots import Panel, Series, growth
 REPORT = Path("build/growth.json")
 DATA_DIR = Path("build/bench-growth")
 PARTITIONS = 4
+PARTITIONS_FED = 16
+"""More of them get more events."""
 IDS = (1_000_000, 10_000_000, 50_000_000)
 RATES = (100, 1000, 5000, 10_000)
 SPEED_AIM, WORKERS_AIM = 0.9, 1.7
@@ -141,16 +143,14 @@ def await_compaction(state: State) -> None:
 
 
 def sized(numbers: Iterable[int], size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Events whose values are `size` bytes long: the least that is valid, and words of a comment."""
+    """Events whose values are `size` bytes long, as our client writes them: what is needed, and words of a comment."""
     words = os.urandom(1 << 16).hex()
     for number in numbers:
         score_id = f"bench-{number:012d}"
-        head = (
-            f'{{"score_id":"{score_id}","name":"accuracy","value":{number % 1000 / 1000:.3f},"trace_id":"{number:016x}"'
-        )
-        head += ',"timestamp":"2026-01-31T12:00:00Z","comment":"'
-        at, length = number * 61 % len(words) // 2, max(1, size - len(head) - 2)
-        yield record_key("default", score_id), f'{head}{words[at : at + length]}"}}'.encode()
+        head = f'{{"score_id":"{score_id}","name":"accuracy","value":{number % 1000 / 1000},"trace_id":"{number:016x}"'
+        head, tail = f'{head},"comment":"', '","timestamp":"2026-01-31T12:00:00Z"}'
+        at, length = number * 61 % len(words) // 2, max(1, size - len(head) - len(tail))
+        yield record_key("default", score_id), f"{head}{words[at : at + length]}{tail}".encode()
 
 
 class Sweep:
@@ -182,8 +182,12 @@ class Sweep:
 
     def partitions(self) -> list[Point]:
         """Partitions of one worker."""
-        points = [Point(at) for at in (1, 4, 16, 64)]
-        return self.each("partitions", points, lambda at: self.fresh(events, self._count, partitions=int(at)))
+
+        def turn(at: float) -> Drained:
+            # for several transactions of each partition, or only its first one is measured
+            return self.fresh(events, max(self._count, round(self._count * at / PARTITIONS_FED)), partitions=int(at))
+
+        return self.each("partitions", [Point(at) for at in (1, 4, 16, 64)], turn)
 
     def batch(self) -> list[Point]:
         """Events of one partition in one transaction, at most."""
