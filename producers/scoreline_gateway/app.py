@@ -14,6 +14,7 @@ from scoreline.observe.catalogue import Process
 from scoreline.observe.probing import kafka_probe
 from scoreline.settings import Settings
 from scoreline.web.answers import add_error_answers
+from scoreline.web.documentation import add_documentation
 from scoreline.web.observing import add_observing, observing
 from scoreline_gateway import describing, scores
 from scoreline_gateway.answers import add_outage_answer
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="scoreline gateway",
         version=importlib.metadata.version("scoreline"),
         summary="Evaluation scores over HTTP.",
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings, known),
     )
@@ -49,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(scores.router)
     app.include_router(describing.router)
     add_observing(app)
+    add_documentation(app)
     for family in (langfuse, interactiveai, pandaprobe, otlp, elsewhere):
         app.include_router(family.router)
     describing.describe(app)

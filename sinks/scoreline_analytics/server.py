@@ -18,6 +18,7 @@ from scoreline.following_keys import KnownKeys
 from scoreline.observe.catalogue import Process
 from scoreline.settings import Settings
 from scoreline.web.answers import add_error_answers
+from scoreline.web.documentation import add_documentation
 from scoreline.web.observing import add_observing, observing
 from scoreline_analytics.analytics import Analytics
 from scoreline_analytics.api.answering import add_question_errors
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="scoreline read side",
         version=importlib.metadata.version("scoreline"),
         summary="Questions about evaluation scores over HTTP.",
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings, known, handles),
     )
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_question_errors(app)
     app.include_router(router)
     add_observing(app)
+    add_documentation(app)
     _add_home(app)
     describe(app)
     _mount_page(app)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.referring import hosts_of
 from tests.running_gateway import Gateway
 
 EXAMPLES_MAX = 100
@@ -52,3 +53,8 @@ def test_schemathesis_finds_nothing(gateway: Gateway, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert json.dumps(gateway.post({"name": "n", "value": 1, "trace_id": "t"}).json())
+
+
+def test_the_documentation_refers_to_no_other_host(gateway: Gateway) -> None:
+    """Script and style come from the gateway; and all that the page refers to is there."""
+    assert hosts_of(f"{gateway.url}/docs") == {f"127.0.0.1:{gateway.port}"}
