@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scoreline.errors import ScorelineError
 from scoreline.settings import Settings, load_settings
 from scoreline_analytics import catalogue, scores
 from scoreline_analytics.clickhouse import Reader
+from scoreline_analytics.extent import extent_of
+from scoreline_analytics.fields import UnknownField
 from scoreline_analytics.flow import WINDOW, Flow, flow
 from scoreline_analytics.histogram import Histogram, histogram
-from scoreline_analytics.known import require_keys, require_known
+from scoreline_analytics.known import (
+    is_key,
+    keys_of,
+    require_key,
+    require_keys,
+    require_known,
+    require_rejections_known,
+)
+from scoreline_analytics.pairing import require_item
 from scoreline_analytics.questions import LEVEL, QUANTILES, Filter, Question
 from scoreline_analytics.rejections import RejectionFilter, Rejections, rejections
 from scoreline_analytics.results import Row
@@ -50,17 +62,44 @@ class Analytics:
         """Give the connections back."""
         self._reader.close()
 
+    @contextmanager
+    def naming_keys(self, project: str | None = None) -> Generator[None]:
+        """While a question is put together: the error about a field that does not exist lists the keys of metadata and
+        lookups too, which the question itself cannot know. `project`: those of its scores."""
+        try:
+            yield
+        except UnknownField as error:
+            try:
+                keys = keys_of(self._reader, project)
+            except ScorelineError:
+                # That the server does not answer is less than what is wrong with the question.
+                raise error from None
+            raise error.with_keys(keys) from None
+
     def names(self, asked: Filter = ALL) -> catalogue.Names:
         """Every score name with its type, counts and latest score."""
-        return catalogue.names(self._reader, asked)
+        answer = catalogue.names(self._reader, asked)
+        require_known(self._reader, asked, is_empty=not answer.names)
+        return answer
 
     def dimensions(self, asked: Filter = ALL) -> catalogue.Valued:
         """What scores can be grouped and filtered by, the keys of metadata and lookups too."""
-        return catalogue.dimensions(self._reader, asked)
+        answer = catalogue.dimensions(self._reader, asked)
+        require_known(self._reader, asked, is_empty=not any(answer.counts.values()))
+        return answer
 
     def values(self, dimension: str, asked: Filter = ALL, limit: int = 100) -> catalogue.Valued:
         """Values of a dimension with their counts, the most frequent first."""
-        return catalogue.values(self._reader, dimension, asked, limit)
+        with self.naming_keys(asked.project):
+            answer = catalogue.values(self._reader, dimension, asked, limit)
+        require_known(self._reader, asked, is_empty=not answer.counts)
+        if is_key(dimension) and not any(answer.counts):
+            require_key(self._reader, dimension, asked.project)
+        return answer
+
+    def extent(self, asked: Filter = ALL) -> tuple[datetime, datetime] | None:
+        """When the first and the last of these scores were judged; None: there are none."""
+        return extent_of(self._reader, asked)
 
     def summary(self, question: Question, quantiles: tuple[float, ...] = QUANTILES) -> Summary:
         """Figures of each group. Without quantiles it is read from the rollups, where the question allows."""
@@ -103,6 +142,7 @@ class Analytics:
         """
         from scoreline_analytics.compare import compare
 
+        self._require_pair(pair, a)
         answer = compare(self._reader, a, b, pair, level)
         require_known(self._reader, a, is_empty=not any(name.n_a + name.failed_a for name in answer.names))
         require_known(self._reader, b, is_empty=not any(name.n_b + name.failed_b for name in answer.names))
@@ -117,6 +157,7 @@ class Analytics:
 
         for side in (a, b):
             require_known(self._reader, side, is_empty=True)
+        self._require_pair(pair, a)
         return agreement(self._reader, a, b, pair, level)
 
     def worst(self, asked: Filter = ALL, n: int = 10) -> scores.Scores:
@@ -133,20 +174,35 @@ class Analytics:
 
     def scores(self, asked: Filter = ALL) -> scores.Export:
         """Every score of a filter as a stream of batches."""
-        return scores.export(self._reader, asked)
+        return scores.export(
+            self._reader, asked, lambda is_empty: require_known(self._reader, asked, is_empty=is_empty)
+        )
 
     def score(self, project: str, score_id: str) -> Row | None:
         """One score; None where there is none."""
-        return scores.score(self._reader, project, score_id)
+        found = scores.score(self._reader, project, score_id)
+        require_known(self._reader, Filter(project=project), is_empty=found is None)
+        return found
 
     def trace(self, trace_id: str, project: str | None = None) -> scores.Scores:
         """The scores of a trace and its observations, in order of time."""
-        return scores.trace(self._reader, trace_id, project)
+        answer = scores.trace(self._reader, trace_id, project)
+        require_known(self._reader, Filter(project=project), is_empty=not answer.items)
+        return answer
 
     def rejections(self, asked: RejectionFilter = ALL_REJECTED, limit: int = 100) -> Rejections:
         """Rejected records by reason and service, with an example and the remedy."""
-        return rejections(self._reader, asked, limit)
+        answer = rejections(self._reader, asked, limit)
+        if not answer.groups:
+            require_rejections_known(self._reader, asked)
+        return answer
 
     def flow(self, window: timedelta = WINDOW, now: datetime | None = None) -> Flow:
         """How many scores were stored and rejected lately, and the latency of each hop."""
         return flow(self._reader, window, now or datetime.now(UTC))
+
+    def _require_pair(self, pair: str, side: Filter) -> None:
+        with self.naming_keys(side.project):
+            require_item(pair)
+        if is_key(pair):
+            require_key(self._reader, pair, side.project)

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from scoreline_analytics.analytics import Analytics
-from scoreline_analytics.fields import require_dimension
 from scoreline_analytics.options import Grouped, Output, Which, several
 from scoreline_analytics.printing import bar, difference_row, figures_row, print_rows, put
-from scoreline_analytics.questions import LEVEL
+from scoreline_analytics.questions import LEVEL, Filter
 from scoreline_analytics.results import Row
 from scoreline_analytics.series import Series
 from scoreline_analytics.steps import step_of
@@ -47,12 +47,12 @@ app = App(
 
 
 @contextmanager
-def answering() -> Generator[Analytics]:
-    """Questions with the settings of this process."""
+def answering(which: Which) -> Generator[Analytics]:
+    """Questions with the settings of this process, put together and asked."""
     # They log every failed attempt with its URL; what matters of it is in the error.
     for driver in ("clickhouse_connect", "urllib3"):
         logging.getLogger(driver).setLevel(logging.CRITICAL)
-    with Analytics() as analytics:
+    with Analytics() as analytics, analytics.naming_keys(which.project):
         yield analytics
 
 
@@ -76,14 +76,14 @@ def query(
     if step is not None:
         series(grouped=grouped, step=step, zone=zone, output=output)
         return
-    question = grouped.question()
-    with answering() as analytics:
+    with answering(grouped) as analytics:
+        question = grouped.question()
         answer = analytics.summary(question)
+        if not answer.groups:
+            _say_empty(analytics, question)
         mixed: set[str] = (
             set() if "name" in question.by else {each.name for each in analytics.names(grouped.filter()).names}
         )
-    if not answer.groups:
-        _say_empty()
     put(answer, output, [figures_row(row, question.level) for row in answer.rows()])
     _say_cut(answer.is_complete, question.limit)
     _say_mixed(mixed)
@@ -108,12 +108,12 @@ def series(
     zone
         Time zone in which days, weeks and months begin.
     """
-    question = grouped.question()
     buckets = step_of(step, zone)
-    with answering() as analytics:
+    with answering(grouped) as analytics:
+        question = grouped.question()
         answer = analytics.series(question, buckets)
-    if not answer.points:
-        _say_empty()
+        if not answer.points:
+            _say_empty(analytics, question)
     put(answer, output, _trend(answer))
     _say_cut(answer.is_complete, question.limit)
 
@@ -137,11 +137,12 @@ def histogram(
     range_
         First and last edge; the least and the greatest number if not given.
     """
-    with answering() as analytics:
-        answer = analytics.histogram(grouped.question(), bins, range_)
+    with answering(grouped) as analytics:
+        question = grouped.question()
+        answer = analytics.histogram(question, bins, range_)
+        if not answer.groups:
+            _say_empty(analytics, question)
     rows = answer.rows()
-    if not rows:
-        _say_empty()
     top = max((row["share"] for row in rows), default=1.0)
     put(answer, output, [{**_without_nothing(row), "": bar(row["share"] / top)} for row in rows])
     for group in answer.groups:
@@ -155,11 +156,11 @@ def change(*, grouped: Grouped = _GROUPED, output: Output = _OUTPUT) -> None:
 
     scoreline query change --since 7d --by name environment
     """
-    question = grouped.question()
-    with answering() as analytics:
+    with answering(grouped) as analytics:
+        question = grouped.question()
         answer = analytics.change(question)
-    if not answer.groups:
-        _say_empty()
+        if not answer.groups:
+            _say_empty(analytics, question)
     put(answer, output, [difference_row(row, question.level) for row in answer.rows()])
     _say_cut(answer.is_complete, question.limit)
 
@@ -192,11 +193,11 @@ def compare(
     level
         Confidence level of the intervals.
     """
-    sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
-    with answering() as analytics:
+    with answering(which) as analytics:
+        sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
         answer = analytics.compare(sides[0], sides[1], pair, level)
-    if not answer.names:
-        _say_empty()
+        if not answer.names:
+            _say_empty(analytics, both)
     put(answer, output, [difference_row(row, level) for row in answer.rows()])
     sys.stderr.write(f"{answer.rule}\n")
 
@@ -222,8 +223,8 @@ def agreement(
     level
         Confidence level of the intervals.
     """
-    sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
-    with answering() as analytics:
+    with answering(which) as analytics:
+        sides = [replace(both := which.filter(), where=(*both.where, *of_side)) for of_side in (a, b)]
         answer = analytics.agreement(sides[0], sides[1], pair, level)
     put(answer, output, [{"figure": name, "value": value} for name, value in answer.rows()[0].items()])
     sys.stderr.write(f"{answer.rule}\n")
@@ -240,10 +241,11 @@ def worst(*, which: Which = _WHICH, n: Count = 10, output: Output = _OUTPUT) -> 
     n
         Scores at most.
     """
-    with answering() as analytics:
-        answer = analytics.worst(which.filter(), n)
-    if not answer.items:
-        _say_empty()
+    with answering(which) as analytics:
+        asked = which.filter()
+        answer = analytics.worst(asked, n)
+        if not answer.items:
+            _say_empty(analytics, asked)
     put(answer, output, [_brief(row) for row in answer.rows()])
     _say_mixed({row["name"] for row in answer.items if row["normalized"] is None})
 
@@ -259,10 +261,11 @@ def latest(*, which: Which = _WHICH, n: Count = 10, output: Output = _OUTPUT) ->
     n
         Scores at most.
     """
-    with answering() as analytics:
-        answer = analytics.latest(which.filter(), n)
-    if not answer.items:
-        _say_empty()
+    with answering(which) as analytics:
+        asked = which.filter()
+        answer = analytics.latest(asked, n)
+        if not answer.items:
+            _say_empty(analytics, asked)
     put(answer, output, [_brief(row) for row in answer.rows()])
 
 
@@ -274,7 +277,7 @@ def scores(*, which: Which = _WHICH, output: Output = _OUTPUT) -> None:
     scoreline query scores --name accuracy --format jsonl | jq .comment
     """
     chosen = output.chosen or "jsonl"
-    with answering() as analytics:
+    with answering(which) as analytics:
         export = analytics.scores(which.filter())
         if output.output is not None:
             n = export.write(output.output, output.chosen)
@@ -289,7 +292,7 @@ def scores(*, which: Which = _WHICH, output: Output = _OUTPUT) -> None:
 @app.command
 def names(*, which: Which = _WHICH, output: Output = _OUTPUT) -> None:
     """Every score name with its type, counts and latest score."""
-    with answering() as analytics:
+    with answering(which) as analytics:
         put(analytics.names(which.filter()), output)
 
 
@@ -309,9 +312,7 @@ def values(
     limit
         Values at most: the most frequent.
     """
-    if dimension is not None:
-        require_dimension(dimension)
-    with answering() as analytics:
+    with answering(which) as analytics:
         asked = which.filter()
         put(analytics.dimensions(asked) if dimension is None else analytics.values(dimension, asked, limit), output)
 
@@ -354,8 +355,16 @@ def _without_nothing(row: Row) -> Row:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _say_empty() -> None:
-    sys.stderr.write("no scores match\n")
+def _say_empty(analytics: Analytics, asked: Filter) -> None:
+    """That nothing was found; where the time alone leaves them out, when those were judged that there are."""
+    in_a_time = asked.since is not None or asked.until is not None
+    extent = analytics.extent(replace(asked, since=None, until=None)) if in_a_time else None
+    when = "" if extent is None else f" in this time; there are some from {_minute(extent[0])} to {_minute(extent[1])}"
+    sys.stderr.write(f"no scores match{when}\n")
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _say_mixed(names: set[str]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from scoreline.errors import QueryError
-from scoreline_analytics.nearest import nearest_first
+from scoreline_analytics.nearest import listed
 
 DIMENSIONS = (
     "project",
@@ -52,7 +52,22 @@ OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     "number": ("=", "!=", "<", "<=", ">", ">=", "has", "has not"),
     "moment": ("<", "<=", ">", ">="),
 }
+_ANY_KEY = ", metadata.KEY and lookups.FIELD.ATTRIBUTE"
 _TEXT = re.compile(r"([^=!<>~]+)(!=|!~|<=|>=|=|~|<|>)(.*)", re.DOTALL)
+
+
+class UnknownField(QueryError):
+    """A field that does not exist; the message lists those that do."""
+
+    def __init__(self, what: str, asked: str, known: Sequence[str], keys: Sequence[str] | None = None) -> None:
+        """`what` was `asked` for, field or dimension; `keys` are those of the maps, None where nobody has looked."""
+        there = listed(asked, (*known, *(keys or ())))
+        super().__init__(f"no {what} {asked!r}; there are {there}{'' if keys else _ANY_KEY}")
+        self._asked = what, asked, known
+
+    def with_keys(self, keys: Sequence[str]) -> QueryError:
+        """The same error, which lists the keys of metadata and lookups too."""
+        return UnknownField(*self._asked, keys)
 
 
 def is_dimension(field: str) -> bool:
@@ -64,7 +79,7 @@ def is_dimension(field: str) -> bool:
 def require_dimension(dimension: str) -> None:
     """Raise QueryError, listing the dimensions, when this is none."""
     if not is_dimension(dimension):
-        raise QueryError(f"no dimension {dimension!r}; there are {_listed(dimension, DIMENSIONS)}")
+        raise UnknownField("dimension", dimension, DIMENSIONS)
 
 
 def kind_of(field: str) -> Kind:
@@ -75,11 +90,7 @@ def kind_of(field: str) -> Kind:
         return "number"
     if field in MOMENTS:
         return "moment"
-    raise QueryError(f"no field {field!r}; there are {_listed(field, (*DIMENSIONS, *TEXTS, *NUMBERS, *MOMENTS))}")
-
-
-def _listed(asked: str, known: Sequence[str]) -> str:
-    return f"{', '.join(nearest_first(asked, known))}, metadata.KEY and lookups.FIELD.ATTRIBUTE"
+    raise UnknownField("field", field, (*DIMENSIONS, *TEXTS, *NUMBERS, *MOMENTS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,30 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from scoreline.errors import QueryError
+from scoreline.rejections import Reason
 from scoreline_analytics.catalogue import dimensions, values
 from scoreline_analytics.clickhouse import Reader
-from scoreline_analytics.fields import Condition, is_dimension
+from scoreline_analytics.fields import MAPS, Condition, is_dimension
 from scoreline_analytics.nearest import listed
 from scoreline_analytics.questions import Filter, Question
+from scoreline_analytics.rejections import RejectionFilter, rejected_values
+from scoreline_analytics.statements import Parameters, where
 
 VALUES_MAX = 1000
+_WANTING = ("=", "~", "has")
+"""Operators that no score fulfils that lacks the field."""
+
+
+def keys_of(reader: Reader, project: str | None) -> list[str]:
+    """The keys of metadata and lookups that scores have, as dimensions."""
+    return [key for key in dimensions(reader, Filter(project=project)).counts if is_key(key)]
+
+
+def is_key(dimension: str) -> bool:
+    """Whether it is a key of metadata or lookups."""
+    return dimension.partition(".")[0] in MAPS
 
 
 def require_known(reader: Reader, asked: Filter, *, is_empty: bool) -> None:
-    """Raise QueryError when a value that was asked for is on no score, whatever the time; it lists those that are.
+    """Raise QueryError when a value or a key that was asked for is on no score, whatever the time; it lists those that
+    are.
 
     An answer that is not empty can only hide a name that nobody has among several, so only names are looked at then.
     """
-    wanted: list[Condition] = []
-    if is_empty and asked.project is not None:
-        wanted.append(Condition("project", "=", (asked.project,)))
+    within = Filter(project=asked.project)
+    if is_empty and asked.project is not None and asked.project not in (reader.projects or ()):
+        _require(reader, Condition("project", "=", (asked.project,)), Filter())
     if (is_empty and asked.names) or len(asked.names) > 1:
-        wanted.append(Condition("name", "=", asked.names))
-    if is_empty:
-        wanted += [c for c in asked.conditions if c.operator == "=" and is_dimension(c.field)]
-    for condition in wanted:
-        within = Filter(project=None if condition.field == "project" else asked.project)
-        _require(reader, condition, within)
+        _require(reader, Condition("name", "=", asked.names), within)
+    for condition in asked.conditions if is_empty else ():
+        if is_key(condition.field) and condition.operator in _WANTING:
+            require_key(reader, condition.field, asked.project)
+        if condition.operator == "=" and is_dimension(condition.field):
+            _require(reader, condition, within)
 
 
 def require_keys(reader: Reader, asked: Question, groups: Iterable[Mapping[str, str]]) -> None:
@@ -38,14 +54,39 @@ def require_keys(reader: Reader, asked: Question, groups: Iterable[Mapping[str, 
     """
     found = list(groups)
     for dimension in asked.by:
-        if "." not in dimension or not found or any(group[dimension] for group in found):
-            continue
-        within = Filter(project=asked.project)
-        having = Filter(project=asked.project, where=(Condition(dimension, "has"),))
-        if not values(reader, dimension, having, 1).counts:
-            there = [key for key in dimensions(reader, within).counts if "." in key]
-            listing = f"there are {listed(dimension, there)}" if there else "there are no keys at all"
-            raise QueryError(f"no score has {dimension}; {listing}")
+        if is_key(dimension) and found and not any(group[dimension] for group in found):
+            require_key(reader, dimension, asked.project)
+
+
+def require_key(reader: Reader, key: str, project: str | None) -> None:
+    """Raise QueryError when no score has this key of metadata or lookups; it lists those that there are."""
+    parameters = Parameters()
+    having = Filter(project=project, where=(Condition(key, "has"),))
+    if reader.rows(parameters.statement("any", conditions=where(having, reader.projects, parameters))):
+        return
+    there = keys_of(reader, project)
+    raise QueryError(
+        f"no score has {key}; {f'there are {listed(key, there)}' if there else 'there are no keys at all'}"
+    )
+
+
+def require_rejections_known(reader: Reader, asked: RejectionFilter) -> None:
+    """Raise QueryError when what was asked of rejected records is neither on one of them nor on a score; it lists what
+    is."""
+    for column, wanted in (("project", (asked.project,)), ("service", asked.services), ("name", asked.names)):
+        if any(wanted):
+            within = None if column == "project" else asked.project
+            own = reader.projects or () if column == "project" else ()
+            stored = values(reader, column, Filter(project=within), VALUES_MAX).counts
+            _require_among(column, wanted, [*rejected_values(reader, column, within, VALUES_MAX), *stored, *own])
+    _require_among("reason", asked.reasons, [*map(str, Reason), *rejected_values(reader, "reason", None, VALUES_MAX)])
+
+
+def _require_among(column: str, wanted: Iterable[str | None], there: Iterable[str]) -> None:
+    known = [value for value in there if value]
+    for value in wanted:
+        if value and value not in known:
+            raise QueryError(f"no record has {column} {value!r}; there are {listed(value, known) or 'none'}")
 
 
 def _require(reader: Reader, wanted: Condition, within: Filter) -> None:
@@ -53,7 +94,9 @@ def _require(reader: Reader, wanted: Condition, within: Filter) -> None:
     missing = [str(value) for value in wanted.values if value not in found]
     if not missing:
         return
-    there = values(reader, wanted.field, within, VALUES_MAX).counts
-    if not there:
-        raise QueryError("there are no scores yet")
-    raise QueryError(f"no score has {wanted.field} {missing[0]!r}; there are {listed(missing[0], there)}")
+    there = [value for value in values(reader, wanted.field, within, VALUES_MAX).counts if value]
+    if there:
+        raise QueryError(f"no score has {wanted.field} {missing[0]!r}; there are {listed(missing[0], there)}")
+    raise QueryError(
+        "there are no scores yet" if wanted.field in ("project", "name") else f"no score has {wanted.field}"
+    )

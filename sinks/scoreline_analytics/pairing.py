@@ -50,21 +50,20 @@ class Pairs:
 
 
 def pair_keys(reader: Reader, a: Filter, b: Filter, pair: str) -> list[str]:
-    """The keys to try: the one that was asked for, or of PAIR_KEYS those that scores of both sides have.
-
-    Raises QueryError for a key that names no items.
-    """
-    if pair == UNPAIRED:
-        return []
+    """The keys to try: the one that was asked for, or of PAIR_KEYS those that scores of both sides have."""
     if pair != AUTO:
-        require_dimension(pair)
-        if pair in _NO_ITEMS:
-            raise QueryError(
-                f"{pair} names no item to pair by; give auto, none, {', '.join(PAIR_KEYS)} or metadata.KEY"
-            )
-        return [pair]
+        return [] if pair == UNPAIRED else [pair]
     present = [reader.rows(keys_statement(side, reader.projects))[0] for side in (a, b)]
     return [key for key, *counts in zip(PAIR_KEYS, *present, strict=True) if min(counts) >= PAIRS_MIN]
+
+
+def require_item(pair: str) -> None:
+    """Raise QueryError for what names no items, with what does."""
+    if pair in (AUTO, UNPAIRED):
+        return
+    require_dimension(pair)
+    if pair in _NO_ITEMS:
+        raise QueryError(f"{pair} names no item to pair by; give auto, none, {', '.join(PAIR_KEYS)} or metadata.KEY")
 
 
 def keys_statement(side: Filter, projects: Sequence[str] | None) -> Statement:

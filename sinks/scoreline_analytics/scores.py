@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,12 +131,23 @@ def worst(reader: Reader, asked: Filter, n: int) -> Scores:
     return _ordered(reader, asked, order, n, more=("status != 'failed'", "isNotNull(ifNull(normalized, value))"))
 
 
-def export(reader: Reader, asked: Filter) -> Export:
-    """Ask ClickHouse, when the first batch is taken."""
+def export(reader: Reader, asked: Filter, check: Callable[[bool], None]) -> Export:
+    """Ask ClickHouse, when the first batch is taken. `check` hears before it that there may be scores, and in the end
+    that there were none; what it raises ends the stream."""
     parameters = Parameters()
     conditions = where(asked, reader.projects, parameters)
     statement = parameters.statement("export", columns=", ".join(COLUMNS), conditions=conditions)
-    return Export(reader.batches(statement))
+    return Export(_checked(reader.batches(statement), check))
+
+
+def _checked(batches: Iterator[Any], check: Callable[[bool], None]) -> Iterator[Any]:
+    check(False)
+    n = 0
+    for batch in batches:
+        n += batch.num_rows
+        yield batch
+    if n == 0:
+        check(True)
 
 
 def score(reader: Reader, project: str, score_id: str) -> Row | None:

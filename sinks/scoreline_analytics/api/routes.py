@@ -18,6 +18,7 @@ from scoreline_analytics.api.desk import Desk
 from scoreline_analytics.api.exporting import export_response
 from scoreline_analytics.api.lag import Lag
 from scoreline_analytics.results import Result
+from scoreline_analytics.scores import Export
 
 router = APIRouter(prefix="/v1", default_response_class=Response)
 
@@ -27,12 +28,13 @@ Id = Annotated[str, Path(min_length=1, max_length=asking.TEXT_MAX)]
 
 
 async def _rows(
-    request: Request, caller: Caller, asked: asking.Formatted, question: Callable[[Analytics], Answer]
+    request: Request, caller: Caller, asked: asking.InProject, question: Callable[[Analytics], Answer]
 ) -> Response:
     form = format_of(request, asked.format)
 
     def answer() -> Response:
-        result, more = question(caller.analytics)
+        with caller.analytics.naming_keys(asked.project):
+            result, more = question(caller.analytics)
         return rows_response(result, form, **more)
 
     desk: Desk = request.app.state.desk
@@ -175,9 +177,13 @@ async def scores(request: Request, caller: Reading, asked: Annotated[asking.Whic
 
     What fails in the middle breaks the connection off: a response that ends is whole.
     """
-    chosen = asked.filter()
     form = format_of(request, asked.format, "jsonl")
-    return await export_response(request.app.state.exports, lambda: caller.analytics.scores(chosen), form)
+
+    def export() -> Export:
+        with caller.analytics.naming_keys(asked.project):
+            return caller.analytics.scores(asked.filter())
+
+    return await export_response(request.app.state.exports, export, form)
 
 
 @router.get("/scores/{score_id:path}", tags=["scores"], summary="One score", responses=SCORE)

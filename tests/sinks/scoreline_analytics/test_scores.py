@@ -106,8 +106,10 @@ def test_reader_sees_own_projects_only(settings: Settings) -> None:
         assert [group.figures.n for group in analytics.summary(Question()).groups] == [1]
         assert ids(analytics.worst()) == ids(analytics.latest()) == ["good"]
         assert [row["project"] for batch in analytics.scores() for row in batch.rows()] == ["others"]
-        assert analytics.score("team", "good") is None
+        assert analytics.score("others", "nothing") is None
         assert ids(analytics.trace("t-1")) == []
+        with pytest.raises(QueryError, match=r"no score has project 'team'; there are others$"):
+            analytics.score("team", "good")
         assert "metadata.item" not in analytics.dimensions().counts
         with pytest.raises(QueryError, match=r"no score has project 'team'; there are others$"):
             analytics.summary(Question(project="team"))
