@@ -11,6 +11,7 @@ from scoreline_analytics import Analytics
 from tests.analytics_doc.document import regenerate
 from tests.analytics_doc.pictures import PICTURES
 from tests.analytics_doc.scores import load
+from tests.analytics_doc.server import asked
 from tests.benchmarks.harness import local_stack, say
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "analytics.md"
@@ -18,12 +19,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "analytics.md"
 
 def main() -> None:
     """Entry point."""
-    with tempfile.TemporaryDirectory() as name, local_stack(Path(name) / "stack", ("clickhouse",), {}):
+    with tempfile.TemporaryDirectory() as name, local_stack(Path(name) / "stack", ("kafka", "clickhouse"), {}):
         scratch = Path(name) / "run"
         scratch.mkdir()
         settings = load_settings()
         say(f"{load(settings, scratch)} scores stored")
-        DOCUMENT.write_text(regenerate(DOCUMENT.read_text(), scratch))
+        with asked(settings, scratch) as server:
+            DOCUMENT.write_text(regenerate(DOCUMENT.read_text(), scratch, server))
         with Analytics(settings) as analytics:
             for picture, draw in PICTURES.items():
                 file = DOCUMENT.with_suffix("") / picture

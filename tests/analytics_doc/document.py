@@ -1,17 +1,20 @@
 """A document whose commands and Python are run, and their output put in the place of what stood there.
 
-A block ```console holds lines that begin with `$ scoreline`, each with its output below. A block ```python is run; its
-output is the block ```text after it, if there is one. `<!-- first N -->` on the line before a block of output cuts it.
+A block ```console holds lines that begin with `$ scoreline` or `$ curl`, each with its output below; curl asks a
+running server in the place of `SERVER`, with its key as $KEY. A block ```python is run; its output is the block ```text
+after it, if there is one. `<!-- first N -->` on the line before a block of output cuts it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,15 +29,22 @@ _BLOCK = re.compile(
 _COMMAND = re.compile(r"^\$ (.*?[^\\])$", re.MULTILINE | re.DOTALL)
 
 
-def regenerate(document: str, folder: Path) -> str:
-    """The document with what its commands print now. They run in `folder`, with the settings of this process."""
+SERVER = "http://localhost:8090"
+"""Where the document's reader has it."""
+
+
+def regenerate(document: str, folder: Path, server: Mapping[str, str]) -> str:
+    """The document with what its commands print now. They run in `folder`, with the settings of this process.
+
+    `server` is the one to be asked over HTTP: `url`, and a `key` that may read.
+    """
     names: dict[str, Any] = {}
 
     def block(found: re.Match[str]) -> str:
         first = int(found["first"] or sys.maxsize)
         head = found["cut"] or ""
         if found["console"] is not None:
-            shown = "".join(f"$ {command}\n{_cut(run(command), first)}" for command in _commands(found["console"]))
+            shown = "".join(f"$ {c}\n{_cut(run(c, server), first)}" for c in _commands(found["console"]))
             return f"{head}```console\n{shown}```"
         printed = _cut(executed(found["python"], names), first)
         return f"{head}```python\n{found['python']}```" + (f"\n\n```text\n{printed}```" if found["between"] else "")
@@ -48,12 +58,14 @@ def _commands(console: str) -> Iterator[str]:
         yield found[1]
 
 
-def run(command: str) -> str:
+def run(command: str, server: Mapping[str, str]) -> str:
     """What a command shows on a terminal: output, then what it says beside it."""
+    if command.startswith("curl "):
+        return _shell(command.replace(SERVER, server["url"]), server["key"])
     out, beside = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
     argv = shlex.split(command.replace("\\\n", " "))
     if argv[0] != "scoreline":
-        raise ValueError(f"the document can run scoreline only, not {command!r}")
+        raise ValueError(f"the document can run scoreline and curl only, not {command!r}")
     with (
         mock.patch.object(sys, "argv", argv),
         contextlib.redirect_stdout(out),
@@ -63,6 +75,22 @@ def run(command: str) -> str:
         cli.main()
     out.seek(0)
     return out.read() + beside.getvalue()
+
+
+def _shell(command: str, key: str) -> str:
+    """What a line of shell prints; python is the one that runs this."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        env={"PATH": path, "KEY": key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"exit status {done.returncode} of {command!r}: {done.stderr}")
+    return done.stdout
 
 
 def executed(code: str, names: dict[str, Any]) -> str:
