@@ -218,8 +218,8 @@ class Store(ClickHouse):
         )
         return self.query(
             f"WITH page AS ({page}) SELECT toUnixTimestamp64Milli(rejected_at), {_COORDINATES}, ifNull(bytes, 0), "
-            f"({_COORDINATES}) IN (SELECT {_COORDINATES} FROM {self._actions} "
-            f"WHERE ({_COORDINATES}) IN (SELECT {_COORDINATES} FROM page)) FROM page ORDER BY {_AT}",
+            f"({_COORDINATES}) GLOBAL IN (SELECT {_COORDINATES} FROM {self._actions} "
+            f"WHERE ({_COORDINATES}) GLOBAL IN (SELECT {_COORDINATES} FROM page)) FROM page ORDER BY {_AT}",
             parameters,
         )
 
@@ -248,7 +248,9 @@ class Store(ClickHouse):
         return handled
 
     def _which(self, shown: Shown) -> str:
-        return "1" if shown == "all" else f"({_COORDINATES}) NOT IN (SELECT {_COORDINATES} FROM {self._actions})"
+        # A cluster refuses to ask one spread table inside another on every shard.
+        handled = f"SELECT {_COORDINATES} FROM {self._actions}"
+        return "1" if shown == "all" else f"({_COORDINATES}) GLOBAL NOT IN ({handled})"
 
     def _rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
         """As `query`, with key, value and headers as the bytes that they are."""

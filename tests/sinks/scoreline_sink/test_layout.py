@@ -1,4 +1,4 @@
-"""The migrations' SQL for one server and for a cluster, by ClickHouse's own parser. No cluster runs here."""
+"""The migrations' SQL for one server and for a cluster, by ClickHouse's own parser."""
 
 from __future__ import annotations
 
