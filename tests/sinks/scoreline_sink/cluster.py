@@ -22,6 +22,7 @@ from scoreline_sink.layout import Layout, names, statements
 from tests.support import eventually
 
 CLUSTER = Layout("main")
+USERS = users_xml("none")
 _SERVE = """
 import os, sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def _answers(settings: Settings) -> bool:
 
 
 @contextmanager
-def shards(folder: Path, count: int = 2) -> Iterator[list[Settings]]:
+def shards(folder: Path, count: int = 2, users: str = USERS) -> Iterator[list[Settings]]:
     """Servers of one cluster `main`, a shard each, without tables; settings for each of them."""
     ports = pick_free(2 * count)
     https, tcps = ports[:count], ports[count:]
@@ -66,7 +67,7 @@ def shards(folder: Path, count: int = 2) -> Iterator[list[Settings]]:
             own = folder / f"shard{shard}"
             own.mkdir()
             (own / "config.xml").write_text(_config(http, tcp, tcps, shard))
-            (own / "users.xml").write_text(users_xml("none"))
+            (own / "users.xml").write_text(users)
             with (own / "log").open("wb") as log:
                 started.append(
                     subprocess.Popen([sys.executable, "-c", _SERVE, str(own)], cwd=own, stdout=log, stderr=log)

@@ -1,7 +1,8 @@
-"""Who may do what, tried by users with exactly these rights on a real server; the SQL by its parser."""
+"""Who may do what, tried by users with exactly these rights on a real server, and the SQL as far as one goes."""
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from scoreline_sink.layout import Layout
 from scoreline_sink.roles import Role, roles, statements
 from scoreline_sink.schema import migrate
 from tests.conftest import Stack
+from tests.sinks.scoreline_sink.cluster import CLUSTER, USERS, here, make_tables, shards
 from tests.sinks.scoreline_sink.records import Writer, encoded, enriched
 from tests.sinks.scoreline_sink.server import users_with_roles
 from tests.support import Running, eventually
@@ -150,14 +152,52 @@ def test_a_reader_who_asks_without_end_is_stopped(served: Settings) -> None:
     assert "QUOTA_EXCEEDED" in said
 
 
+NOWHERE_TO_KEEP_IT = r"\((ACCESS_STORAGE_READONLY|ACCESS_STORAGE_FOR_INSERTION_NOT_FOUND)\)"
+
+
+@pytest.fixture(scope="module")
+def with_roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    """A server on which the roles are there, in its file of users, and whose user `default` may manage them."""
+    named = "".join(f"<{role.name}/>" for role in roles("scoreline", ["agents"], CLUSTER))
+    manages = "<default><access_management>1</access_management>"
+    users = USERS.replace("</users>", f"</users><roles>{named}</roles>").replace(
+        "<default><password", f"{manages}<password"
+    )
+    with shards(tmp_path_factory.mktemp("roles"), 1, users) as [settings]:
+        make_tables([settings], "scoreline")
+        connection = ClickHouse(settings)
+        yield connection
+        connection.close()
+
+
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_the_server_understands_the_sql_of_the_roles(stack: Stack, cluster: str | None) -> None:
-    """Parsed, not run: the server of the tests keeps no users of its own."""
-    connection = ClickHouse(stack.settings)
+def test_every_statement_of_the_roles_is_refused_only_for_want_of_a_place(
+    with_roles: ClickHouse, cluster: str | None
+) -> None:
+    """The server out of chdb keeps users in a file, which SQL cannot write. Before it says so it has looked at all
+    else: its own right to do it, the role, the setting and its value."""
     for statement in statements("scoreline", ["agents"], Layout(cluster)):
-        [(formatted,)] = connection.query("SELECT formatQuery({sql:String})", {"sql": statement})
+        [(formatted,)] = with_roles.query("SELECT formatQuery({sql:String})", {"sql": statement})
         assert ("ON CLUSTER main" in formatted) == (cluster is not None), statement
-    connection.close()
+        assert re.search(NOWHERE_TO_KEEP_IT, refused(with_roles, here(statement))), statement
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("TO `scoreline_write`", "TO `scoreline_writes`", "UNKNOWN_ROLE"),
+        ("SELECT, INSERT", "SELECT, INSRT", "SYNTAX_ERROR"),
+        ("max_threads", "max_thread", "UNKNOWN_SETTING"),
+        ("readonly = 2", "readonly = 'two'", "CANNOT_PARSE"),
+        ("MAX queries", "MAX querys", "SYNTAX_ERROR"),
+        ("USING project =", "USING project ==== ", "SYNTAX_ERROR"),
+    ],
+)
+def test_a_mistake_in_a_statement_is_told_first(with_roles: ClickHouse, right: str, wrong: str, said: str) -> None:
+    """So what is said of the right ones proves something."""
+    of_all = statements("scoreline", ["agents"], Layout())
+    statement = next(each for each in of_all if right in each and not each.startswith("CREATE ROLE"))
+    assert said in refused(with_roles, statement.replace(right, wrong))
 
 
 def test_a_project_that_can_be_none_makes_no_role() -> None:
