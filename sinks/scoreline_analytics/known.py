@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from scoreline.errors import QueryError
 from scoreline.rejections import Reason
@@ -74,19 +75,38 @@ def require_rejections_known(reader: Reader, asked: RejectionFilter) -> None:
     """Raise QueryError when what was asked of rejected records is neither on one of them nor on a score; it lists what
     is."""
     for column, wanted in (("project", (asked.project,)), ("service", asked.services), ("name", asked.names)):
-        if any(wanted):
-            within = None if column == "project" else asked.project
-            own = reader.projects or () if column == "project" else ()
-            stored = values(reader, column, Filter(project=within), VALUES_MAX).counts
-            _require_among(column, wanted, [*rejected_values(reader, column, within, VALUES_MAX), *stored, *own])
-    _require_among("reason", asked.reasons, [*map(str, Reason), *rejected_values(reader, "reason", None, VALUES_MAX)])
+        named = [value for value in wanted if value and (column, value) not in _own(reader)]
+        if named:
+            within = RejectionFilter(project=None if column == "project" else asked.project)
+            _require_among(reader, column, named, within)
+    if unknown := [reason for reason in asked.reasons if reason not in {*map(str, Reason)}]:
+        _require_among(reader, "reason", unknown, RejectionFilter())
 
 
-def _require_among(column: str, wanted: Iterable[str | None], there: Iterable[str]) -> None:
-    known = [value for value in there if value]
-    for value in wanted:
-        if value and value not in known:
-            raise QueryError(f"no record has {column} {value!r}; there are {listed(value, known) or 'none'}")
+def _own(reader: Reader) -> set[tuple[str, str]]:
+    return {("project", project) for project in reader.projects or ()}
+
+
+def _having(within: RejectionFilter, column: str, wanted: tuple[str, ...]) -> RejectionFilter:
+    if column == "project":
+        return RejectionFilter(project=wanted[0])
+    if column == "service":
+        return replace(within, services=wanted)
+    return replace(within, names=wanted) if column == "name" else replace(within, reasons=wanted)
+
+
+def _require_among(reader: Reader, column: str, wanted: list[str], within: RejectionFilter) -> None:
+    """`wanted` are on a rejected record, or on a score; a reason is on no score."""
+    scores, is_of_scores = Filter(project=within.project), is_dimension(column)
+    found = {*rejected_values(reader, column, _having(within, column, tuple(wanted)), VALUES_MAX)}
+    if is_of_scores:
+        having = replace(scores, where=(Condition(column, "=", tuple(wanted)),))
+        found |= values(reader, column, having, VALUES_MAX).counts.keys()
+    if missing := [value for value in wanted if value not in found]:
+        there = [*map(str, Reason)] if not is_of_scores else [*values(reader, column, scores, VALUES_MAX).counts]
+        there += rejected_values(reader, column, within, VALUES_MAX)
+        listing = listed(missing[0], [value for value in there if value]) or "none"
+        raise QueryError(f"no record has {column} {missing[0]!r}; there are {listing}")
 
 
 def _require(reader: Reader, wanted: Condition, within: Filter) -> None:

@@ -139,10 +139,10 @@ def rejections(reader: Reader, asked: RejectionFilter, limit: int) -> Rejections
     return Rejections(groups, is_complete=len(rows) <= limit)
 
 
-def rejected_values(reader: Reader, column: str, project: str | None, limit: int) -> list[str]:
+def rejected_values(reader: Reader, column: str, asked: RejectionFilter, limit: int) -> list[str]:
     """Values of `project`, `service`, `name` or `reason` of rejected records, the most frequent first."""
     parameters = Parameters({"limit": limit})
-    conditions = _conditions(RejectionFilter(project=project), reader.projects, parameters)
+    conditions = _conditions(asked, reader.projects, parameters)
     return [v for (v,) in reader.rows(parameters.statement("rejected_values", column=column, conditions=conditions))]
 
 
