@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from scoreline.errors import KafkaUnavailable, TopicError
+from scoreline.security import security_options
 from scoreline.topics import RAW_BYTES_MAX, Topic, declare_topics
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def client_options(settings: Settings, **own: str | int | float | bool) -> Optio
         "client.id": "scoreline",
         "logger": logging.getLogger("scoreline.librdkafka"),
         **{name if name == "log_level" else name.replace("_", "."): value for name, value in own.items()},
+        **security_options(settings),
         **settings.kafka_options,
     }
 

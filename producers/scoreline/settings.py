@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -61,6 +61,19 @@ class Settings(BaseSettings):
     """Bootstrap servers, `host:port[,host:port…]`."""
     kafka_options: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
     """Any librdkafka option, passed through to every Kafka client; JSON in the environment, a table in TOML."""
+    kafka_ca: FilePath | None = None
+    """PEM file of the authorities that sign the brokers' certificates; not set: those that the system trusts. This, a
+    user or a certificate makes every connection to Kafka one over TLS."""
+    kafka_user: str | None = Field(None, min_length=1)
+    """Who we are to Kafka, by SCRAM; only ever over TLS."""
+    kafka_password: SecretStr | None = None
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    """How the password is proven; PLAIN sends it, as some clouds want."""
+    kafka_certificate: FilePath | None = None
+    """PEM file of our own certificate, and the chain above it: who we are to a Kafka with mutual TLS."""
+    kafka_key: FilePath | None = None
+    """PEM file of that certificate's private key."""
+    kafka_key_password: SecretStr | None = None
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
     """Put before every topic, consumer group and transactional id."""
     partitions: int = Field(4, ge=1, le=1024)
@@ -112,6 +125,9 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_database: str = Field("scoreline", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")
     clickhouse_secure: bool = False
+    """Whether ClickHouse is asked over TLS."""
+    clickhouse_ca: FilePath | None = None
+    """PEM file of the authorities that sign ClickHouse's certificate; not set: those that the system trusts."""
     insert_rows_max: int = Field(50_000, ge=1, le=500_000)
     """Rows of one insert; the next insert waits for the one before."""
     insert_linger_s: float = Field(0.2, ge=0.0, le=60.0)
@@ -172,6 +188,16 @@ class Settings(BaseSettings):
     observe_port: int = Field(0, ge=0, le=65535)
     """Its port; 0: none. Gateway and page serve the same paths at their own ports."""
 
+    @model_validator(mode="after")
+    def _belong_together(self) -> Settings:
+        for one, other in (("kafka_user", "kafka_password"), ("kafka_certificate", "kafka_key")):
+            for given, wanted in ((one, other), (other, one)):
+                if getattr(self, given) is not None and getattr(self, wanted) is None:
+                    raise ValueError(f"{PREFIX}{given.upper()} is nothing without {PREFIX}{wanted.upper()}")
+        if self.clickhouse_ca is not None and not self.clickhouse_secure:
+            raise ValueError(f"{PREFIX}CLICKHOUSE_CA is for TLS; set {PREFIX}CLICKHOUSE_SECURE=true too")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -199,7 +225,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(_secrets_dir=secrets, **overrides)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except ValidationError as error:
-        lines = [f"{PREFIX}{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{PREFIX}{'.'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors() if e["loc"]
+        ]
+        lines += [e["msg"].removeprefix("Value error, ") for e in error.errors() if not e["loc"]]
         where = f" (or in {config})" if config else ""
         raise SettingsError("; ".join(lines) + f"; correct it in the environment{where}") from error
     except ValueError as error:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 
 from scoreline.errors import ClickHouseUnavailable, QueryError, SchemaError, ScorelineError, SettingsError
 from scoreline.observe.probing import ANSWER_S, Probe
+from scoreline.security import ca_of
 from scoreline.settings import Settings
 from scoreline_analytics.statements import Statement
 
@@ -133,7 +134,7 @@ def _connect(settings: Settings, answer_s: float) -> Any:
         # The edges of ten thousand buckets are longer than a URL may be.
         form_encode_query_params=True,
         query_retries=0,
-        pool_mgr=cast(Any, httputil).get_pool_manager(retries=0, maxsize=CONNECTIONS_MAX),
+        pool_mgr=cast(Any, httputil).get_pool_manager(retries=0, maxsize=CONNECTIONS_MAX, ca_cert=ca_of(settings)),
     )
 
 

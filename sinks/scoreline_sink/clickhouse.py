@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from scoreline.errors import ScorelineError
 from scoreline.observe import catalogue, meter
 from scoreline.observe.probing import ANSWER_S, Probe
+from scoreline.security import ca_of
 from scoreline.settings import Settings
 from scoreline_sink.patience import patiently
 from scoreline_sink.plan import Coordinates, Range
@@ -113,7 +114,7 @@ class ClickHouse:
                 autogenerate_session_id=False,
                 query_retries=0,
                 compress=False,
-                pool_mgr=cast(Any, httputil).get_pool_manager(retries=0),
+                pool_mgr=cast(Any, httputil).get_pool_manager(retries=0, ca_cert=ca_of(settings)),
             )
         except (ClickHouseError, HTTPError, OSError) as error:
             raise translate(error, self.server) from error

@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
 from scoreline.errors import SchemaError
+from scoreline.security import ca_of
 from scoreline.settings import Settings
 from scoreline_sink.clickhouse import CONNECT_TIMEOUT_S, ClickHouse
 from scoreline_sink.server_errors import translate
@@ -95,6 +96,7 @@ class _Holder(Thread):
                     username=self._settings.clickhouse_user,
                     password=self._settings.clickhouse_password.get_secret_value(),
                     secure=self._settings.clickhouse_secure,
+                    ca_cert=ca_of(self._settings),
                     connect_timeout=CONNECT_TIMEOUT_S,
                     send_receive_timeout=HOLD_S_MAX,
                     autogenerate_session_id=False,

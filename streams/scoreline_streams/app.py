@@ -33,6 +33,7 @@ from scoreline.observe.probing import Prober, kafka_probe
 from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_streams import metering
+from scoreline_streams.credentials import credentials
 from scoreline_streams.partition import Context, Counts, Partition, die
 from scoreline_streams.transport import BatchApp
 
@@ -61,6 +62,7 @@ class ScoreApp(BatchApp):
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             self.group,
             broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+            broker_credentials=credentials(settings),
             store="memory://",
             key_serializer="raw",
             value_serializer="raw",

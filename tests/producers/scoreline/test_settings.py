@@ -57,6 +57,25 @@ def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"KAFKA_USER": "worker"}, "SCORELINE_KAFKA_PASSWORD"),
+        ({"KAFKA_PASSWORD": "hush"}, "SCORELINE_KAFKA_USER"),
+        ({"KAFKA_CERTIFICATE": __file__}, "SCORELINE_KAFKA_KEY"),
+        ({"KAFKA_CA": "nowhere.pem"}, "SCORELINE_KAFKA_CA"),
+        ({"CLICKHOUSE_CA": __file__}, "SCORELINE_CLICKHOUSE_SECURE"),
+    ],
+)
+def test_half_of_a_proof_is_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str) -> None:
+    """What is missing is named; a connection in the open instead would tell the password to whoever listens."""
+    for name, value in given.items():
+        monkeypatch.setenv(f"SCORELINE_{name}", value)
+    with pytest.raises(SettingsError, match=named) as raised:
+        load_settings()
+    assert "hush" not in str(raised.value)
+
+
 def test_settings_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistyped path must not mean defaults."""
     monkeypatch.setenv("SCORELINE_CONFIG", "nowhere.toml")
