@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from scoreline.kafka import ensure_topics
@@ -22,6 +23,11 @@ from scoreline_local.recipe import make_plan
 from scoreline_local.settings import LocalSettings
 from scoreline_sink.schema import migrate
 from tests.running_pipeline import Pipeline, start
+
+# The first text on a fresh checkout waits for hypothesis' tables of Unicode, and a busy machine draws slowly.
+# How quickly inputs are made says nothing of us; how many are tried stays as each test sets it.
+hypothesis.settings.register_profile("machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("machine")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreline.commands.documents import DOCUMENT_BYTES_MAX, read_documents, write_documents
@@ -97,7 +97,6 @@ _LABELS = st.dictionaries(_TEXT | _TRAPS, _SCALARS, max_size=3)
 _FIELDS = st.dictionaries(_TEXT | _TRAPS, _SCALARS | _LABELS, max_size=5)
 
 
-@settings(deadline=None)
 @given(st.lists(_FIELDS, min_size=1, max_size=3))
 def test_what_is_written_is_read_back(items: list[dict[str, Any]]) -> None:
     """By us, and by any other YAML 1.1 reader."""
