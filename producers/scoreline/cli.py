@@ -39,6 +39,7 @@ COMMANDS = {
         "Prove that every raw record is stored, duplicate or rejected, once.",
     ),
     "topics": ("scoreline.commands.topics:app", "Create the topics, and check those that exist."),
+    "acls": ("scoreline.commands.acls:show_acls", "Show what each component may do in Kafka, or grant it."),
     "migrate": ("scoreline_sink.migrate_cli:app", "Create or update the tables in ClickHouse."),
     "gateway": ("scoreline_gateway.cli:gateway", "Run the gateway: scores over HTTP."),
     "ui": ("scoreline_analytics.ui_cli:ui", "Run the page in the browser, and questions over HTTP."),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
+from scoreline.access import Component
 from scoreline.errors import PermanentError, RetryableError, ScorelineError
 from scoreline.followed import Followed
 from scoreline.kafka import await_broker, require_topics
@@ -37,10 +38,10 @@ class KnownKeys:
         self._entries = dict[bytes, ApiKey]
 
     @asynccontextmanager
-    async def following(self, settings: Settings) -> AsyncGenerator[None]:
+    async def following(self, settings: Settings, component: Component) -> AsyncGenerator[None]:
         """Follow the topic in a thread, waiting for Kafka where it is away."""
         followed = Followed(settings, declare_topics(settings).keys.name, decode_key)
-        task = asyncio.create_task(self._follow(settings, followed))
+        task = asyncio.create_task(self._follow(settings, component, followed))
         try:
             yield
         finally:
@@ -49,11 +50,11 @@ class KnownKeys:
                 await task
             followed.stop()
 
-    async def _follow(self, settings: Settings, followed: Followed[ApiKey]) -> None:
+    async def _follow(self, settings: Settings, component: Component, followed: Followed[ApiKey]) -> None:
         stopped = False
         try:
             await asyncio.to_thread(await_broker, settings, lambda: stopped)
-            await _patiently(lambda: require_topics(settings))
+            await _patiently(lambda: require_topics(settings, component))
             followed.start()
             await _patiently(followed.catch_up)
             self._entries = lambda: followed.entries

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from scoreline.errors import KafkaUnavailable, TopicError
-from scoreline.security import security_options
+from scoreline.access import Component, known_topics, may_check
+from scoreline.errors import KafkaUnavailable, SettingsError, TopicError
+from scoreline.security import protocol_of, security_options
 from scoreline.topics import RAW_BYTES_MAX, Topic, declare_topics
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ SHOWN_S = 30.0
 """How long a topic may take from its creation until the broker that we ask knows it."""
 
 Options = dict[str, Any]
+
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})  # pyright: ignore[reportPrivateUsage]
 
 
 def client_options(settings: Settings, **own: str | int | float | bool) -> Options:
@@ -64,15 +68,25 @@ def error_of(error: KafkaException) -> KafkaError:
 
 
 def await_broker(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Return once a broker answers; say every few seconds what is waited for. Ends early when `stopped()`."""
-    admin = AdminClient(client_options(settings, log_level=0, socket_connection_setup_timeout_ms=5000))
+    """Return once a broker answers; say every few seconds what is waited for. Ends early when `stopped()`.
+
+    Raises SettingsError when a broker does not let our user in: waiting would not help.
+    """
+    told: list[KafkaError] = []
+    options = client_options(settings, log_level=0, socket_connection_setup_timeout_ms=5000)
+    options["error_cb"] = told.append
+    admin = AdminClient(options)
     waits = 0
     while not stopped():
+        told.clear()
         try:
             admin.list_topics(timeout=2.0)
         except KafkaException as error:
+            # What failed is told beside the call, whose own error is that it got no answer.
+            if refused := [each for each in told if each.code() in _NOT_LET_IN]:
+                raise SettingsError(_not_let_in(settings, refused[-1])) from error
             if waits % 3 == 0:
-                reason = error_of(error).str()
+                reason = (told or [error_of(error)])[0].str()
                 log.warning("waiting for Kafka at %s (SCORELINE_KAFKA): %s", settings.kafka, reason)
             waits += 1
             time.sleep(0.2)
@@ -80,6 +94,14 @@ def await_broker(settings: Settings, stopped: Callable[[], bool] = lambda: False
         if waits:
             log.info("Kafka at %s answers", settings.kafka)
         return
+
+
+def _not_let_in(settings: Settings, error: KafkaError) -> str:
+    who = f"user {settings.kafka_user}" if settings.kafka_user else "us"
+    return (
+        f"Kafka at {settings.kafka} (SCORELINE_KAFKA) does not let {who} in: {error.str()}; correct "
+        "SCORELINE_KAFKA_USER and SCORELINE_KAFKA_PASSWORD, or SCORELINE_KAFKA_CERTIFICATE and SCORELINE_KAFKA_KEY"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +134,11 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
         except KafkaException as error:
             if error_of(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
-            raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}") from error
+            denied = error_of(error).code() in _DENIED
+            remedy = f"; {_grant(Component.TOPICS)}" if denied else ""
+            raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}{remedy}") from error
     present = [topic for topic in declared if topic.name in existing]
-    _check(admin, present, existing)
+    _check(admin, settings, present, existing, Component.TOPICS)
     _await_shown(admin, settings, {topic.name for topic in missing})
     created = {topic.name for topic in missing}
     return [TopicReport(topic.name, topic.name in created, topic.partitions) for topic in declared]
@@ -131,15 +155,27 @@ def _await_shown(admin: AdminClient, settings: Settings, created: set[str]) -> N
         time.sleep(0.05)
 
 
-def require_topics(settings: Settings) -> None:
-    """Raise TopicError unless every topic exists as declared, KafkaUnavailable when no broker answers."""
+def require_topics(settings: Settings, component: Component) -> None:
+    """Return when every topic that the component works with exists as declared, as far as it has the right to look.
+
+    Raises TopicError: a topic is missing, other than declared, or hidden from our user; KafkaUnavailable when no broker
+    answers.
+    """
     admin = AdminClient(client_options(settings))
-    declared = declare_topics(settings).all()
+    declared = known_topics(component, settings)
     existing = partition_counts(admin, settings)
     missing = [topic.name for topic in declared if topic.name not in existing]
     if missing:
-        raise TopicError(f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics")
-    _check(admin, list(declared), existing)
+        hidden = "" if protocol_of(settings) == "PLAINTEXT" else f", or hidden from its user: {_grant(component)}"
+        raise TopicError(
+            f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics{hidden}"
+        )
+    checked = may_check(component, settings)
+    _check(admin, settings, [topic for topic in declared if topic.name in checked], existing, component)
+
+
+def _grant(component: Component) -> str:
+    return f"what it needs is told by `scoreline acls {component}`"
 
 
 def topic_id(settings: Settings, topic: str) -> str:
@@ -205,7 +241,9 @@ def _other_partitions(topic: Topic, found: int) -> str:
     )
 
 
-def _check(admin: AdminClient, topics: list[Topic], existing: dict[str, int]) -> None:
+def _check(
+    admin: AdminClient, settings: Settings, topics: list[Topic], existing: dict[str, int], component: Component
+) -> None:
     for topic in topics:
         if existing[topic.name] != topic.partitions:
             raise TopicError(_other_partitions(topic, existing[topic.name]))
@@ -215,7 +253,15 @@ def _check(admin: AdminClient, topics: list[Topic], existing: dict[str, int]) ->
     futures = cast("dict[ConfigResource, Future[dict[str, Any]]]", admin.describe_configs(resources))  # pyright: ignore[reportUnknownMemberType]
     declared = {topic.name: topic.config for topic in topics}
     for resource, future in futures.items():
-        actual = future.result(CALL_TIMEOUT_S)
+        try:
+            actual = future.result(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            reason = error_of(error)
+            if reason.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise TopicError(
+                    f"topic {resource.name}: its settings may not be looked at ({reason.str()}); {_grant(component)}"
+                ) from error
+            raise KafkaUnavailable(f"{settings.kafka} (SCORELINE_KAFKA): {reason.str()}") from error
         for setting in _CHECKED:
             expected = declared[resource.name].get(setting)
             if expected is not None and actual[setting].value != expected:

@@ -385,7 +385,7 @@ def _check(error: KafkaError, topic: str, group: str) -> None:
     elif code in _MISSING:
         wrong = TopicError(f"{topic}: {text}; create it with: scoreline topics")
     elif code in _REFUSED:
-        wrong = SettingsError(f"{topic}: {text}; check SCORELINE_KAFKA_OPTIONS and the rights of the user")
+        wrong = SettingsError(f"{topic}: {text}; check SCORELINE_KAFKA_USER and `scoreline acls consumer`")
     elif error.fatal():
         wrong = ConflictingOwner(f"group {group}: {text}; no two members may share a group.instance.id")
     else:

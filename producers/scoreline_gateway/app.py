@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
+from scoreline.access import Component
 from scoreline.following_keys import KnownKeys
 from scoreline.observe.catalogue import Process
 from scoreline.observe.probing import kafka_probe
@@ -65,7 +66,7 @@ def _lifespan(settings: Settings, known: KnownKeys) -> Callable[[FastAPI], Abstr
             deliveries = Deliveries(settings)
             app.state.intake = Intake(deliveries)
             try:
-                async with known.following(settings):
+                async with known.following(settings, Component.GATEWAY):
                     yield
             finally:
                 left = deliveries.close()

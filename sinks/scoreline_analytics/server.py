@@ -13,6 +13,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from scoreline.access import Component
 from scoreline.errors import SettingsError
 from scoreline.following_keys import KnownKeys
 from scoreline.observe.catalogue import Process
@@ -116,7 +117,7 @@ def _lifespan(
         try:
             async with observing(Process.UI, settings, probes):
                 if settings.ui_login:
-                    async with known.following(settings):
+                    async with known.following(settings, Component.UI):
                         yield
                 else:
                     known.want_none()

@@ -22,6 +22,7 @@ from typing import cast
 
 from confluent_kafka import Message
 
+from scoreline.access import Component
 from scoreline.errors import RetryableError
 from scoreline.kafka import await_broker, require_topics
 from scoreline.observe import meter, spans
@@ -90,7 +91,7 @@ def _observe(settings: Settings) -> None:
 
 def _routes(settings: Settings, stopped: threading.Event) -> tuple[Route, ...]:
     await_broker(settings, stopped.is_set)
-    patiently(lambda: require_topics(settings), stopped)
+    patiently(lambda: require_topics(settings, Component.SINK), stopped)
     clickhouse = await_clickhouse(settings, stopped)
     patiently(lambda: require_schema(settings), stopped)
     for requirement in (require_settings, require_tables):

@@ -20,6 +20,7 @@ from typing import Any
 
 from faust.types import TP
 
+from scoreline.access import Component
 from scoreline.configs import decode_config
 from scoreline.errors import ScorelineError
 from scoreline.followed import Followed
@@ -135,7 +136,7 @@ class ScoreApp(BatchApp):
             log.info("stopped while waiting for Kafka")
             logging.shutdown()
             os._exit(0)
-        require_topics(self.settings)
+        require_topics(self.settings, Component.WORKER)
         configs = Followed(self.settings, self.topics_declared.configs.name, decode_config)
         lookups = Followed(self.settings, self.topics_declared.lookups.name, decode_lookup)
         for followed in (configs, lookups):

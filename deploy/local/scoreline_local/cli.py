@@ -29,6 +29,7 @@ def up(
     ui_port: int | None = None,
     brokers: Literal[1, 3] | None = None,
     only: str | None = None,
+    secure: Annotated[bool | None, Parameter(negative=())] = None,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     foreground: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -53,6 +54,9 @@ def up(
         1, or 3 for a cluster that keeps every record three times; by default as last time, at first 1.
     only
         Start these parts only, comma-separated: kafka, clickhouse, topics, migrate, worker, sink, gateway, ui.
+    secure
+        Let nobody into Kafka without a password or certificate, and each component do only what it must; by default as
+        last time, at first everybody on this machine is let in. Passwords are in the folder, below secure/users.
     fresh
         Delete the folder's data first.
     foreground
@@ -64,6 +68,7 @@ def up(
         clickhouse_port=clickhouse_port,
         gateway_port=gateway_port,
         ui_port=ui_port,
+        secure=secure,
     )
     parts = tuple(part.strip() for part in only.split(",")) if only else PARTS
     terminal = _Terminal(data_dir)
@@ -146,7 +151,8 @@ class _Terminal:
 
     def show_endpoints(self, endpoints: Endpoints) -> None:
         if endpoints.kafka:
-            self.tell(f"Kafka       {endpoints.kafka}")
+            proof = "  (by password: --data-dir's secure/users; rights: scoreline acls)" if endpoints.admin else ""
+            self.tell(f"Kafka       {endpoints.kafka}{proof}")
         if endpoints.clickhouse:
             at = endpoints.clickhouse
             self.tell(f"ClickHouse  http://{at.host}:{at.port}  user {at.user}, database {at.database}")

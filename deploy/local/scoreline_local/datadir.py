@@ -76,6 +76,11 @@ class DataDir:
     def clickhouse_password(self) -> Path:
         return self.clickhouse / "password"
 
+    @property
+    def secure(self) -> Path:
+        """Certificates and passwords, where nobody is let in without."""
+        return self.root / "secure"
+
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"
 
@@ -128,7 +133,7 @@ def erase(data: DataDir) -> None:
 
 
 def _kept(data: DataDir) -> tuple[Path, ...]:
-    folders = (data.run, data.logs, data.worker_state, data.kafka, data.clickhouse)
+    folders = (data.run, data.logs, data.worker_state, data.kafka, data.clickhouse, data.secure)
     return (*folders, data.shape, data.plan, data.state)
 
 

@@ -8,7 +8,8 @@ import shlex
 import shutil
 import subprocess
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoreline.errors import StackError
@@ -36,10 +37,16 @@ class Broker:
     controller_port: int
     folder: Path
     """Holds `server.properties` and, in `log`, Kafka's log."""
+    listening: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Settings that say where it listens and to whom; none: to everybody on this machine."""
 
     @property
     def address(self) -> str:
         return f"{HOST}:{self.port}"
+
+    @property
+    def controller_address(self) -> str:
+        return f"{HOST}:{self.controller_port}"
 
     @property
     def properties(self) -> Path:
@@ -64,9 +71,9 @@ def server_properties(broker: Broker, cluster: tuple[Broker, ...], log: Path) ->
     settings = {
         "process.roles": "broker,controller",
         "node.id": broker.node_id,
-        "controller.quorum.voters": ",".join(f"{each.node_id}@{HOST}:{each.controller_port}" for each in cluster),
+        "controller.quorum.voters": ",".join(f"{each.node_id}@{each.controller_address}" for each in cluster),
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://{HOST}:{broker.controller_port}",
+        "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://{broker.controller_address}",
         "advertised.listeners": f"PLAINTEXT://{broker.address}",
         "log.dirs": log,
         "auto.create.topics.enable": "false",
@@ -86,6 +93,7 @@ def server_properties(broker: Broker, cluster: tuple[Broker, ...], log: Path) ->
         "broker.heartbeat.interval.ms": 500,
         # Kafka would take 128 MB of heap for it, in every broker.
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        **broker.listening,
     }
     return "".join(f"{name}={_escaped(str(value))}\n" for name, value in settings.items())
 

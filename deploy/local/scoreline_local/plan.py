@@ -38,6 +38,8 @@ class ProcessSpec(_Frozen):
     ready: ReadyWhen = ReadyWhen.STARTED
     address: str = ""
     """`host:port` that HTTP and BROKER ask."""
+    client: dict[str, str] = Field(default_factory=dict[str, str])
+    """librdkafka's options for asking BROKER: where it wants proof, the files that give it."""
     stop_s: float = 20.0
     """How long it may take from SIGTERM to its end before it is killed."""
 
@@ -77,7 +79,9 @@ class Endpoints(_Frozen):
     """Where the parts of a stack answer; None for a part that is not in it."""
 
     kafka: str | None = None
-    """Bootstrap servers, `host:port[,host:port…]`."""
+    """Bootstrap servers, `host:port[,host:port…]`; of a secured stack those that want a password."""
+    admin: dict[str, str] = Field(default_factory=dict[str, str])
+    """Of a secured stack, the settings by which its owner reaches Kafka: paths of files, no secrets."""
     clickhouse: ClickHouseEndpoint | None = None
     gateway: str | None = None
     """Base URL of the gateway."""
@@ -92,7 +96,7 @@ class Endpoints(_Frozen):
         """The settings by which any scoreline process reaches this stack."""
         env: dict[str, str] = {}
         if self.kafka:
-            env["SCORELINE_KAFKA"] = self.kafka
+            env |= {"SCORELINE_KAFKA": self.kafka, **self.admin}
         if self.clickhouse:
             fields = {**self.clickhouse.model_dump(), "secure": "false"}
             env |= {f"SCORELINE_CLICKHOUSE_{name.upper()}": str(value) for name, value in fields.items()}

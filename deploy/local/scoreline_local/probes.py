@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -24,7 +24,7 @@ def probe_of(spec: ProcessSpec, ready_file: Path) -> Probe:
         case ReadyWhen.HTTP:
             return http_probe(spec.address)
         case ReadyWhen.BROKER:
-            return broker_probe(spec.address)
+            return broker_probe(spec.address, spec.client)
         case ReadyWhen.STARTED:
             return lambda: True
         case ReadyWhen.DONE:
@@ -47,7 +47,7 @@ def http_probe(address: str) -> Probe:
     return ask
 
 
-def broker_probe(address: str) -> Probe:
+def broker_probe(address: str, client: Mapping[str, str]) -> Probe:
     """Whether the broker at `address` is a member of its cluster and answers metadata requests.
 
     A restarted broker listens seconds before the controller lets it back in, so an open port is not enough.
@@ -59,6 +59,7 @@ def broker_probe(address: str) -> Probe:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 200,
             "socket.connection.setup.timeout.ms": 1000,
+            **client,
         }
     )
 

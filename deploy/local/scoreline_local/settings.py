@@ -28,6 +28,8 @@ class LocalSettings(BaseSettings):
     """The gateway's port; 0 picks a free one; default: as last time, at first 8080."""
     ui_port: int | None = Field(None, ge=0, le=65535)
     """The page's port; 0 picks a free one; default: as last time, at first 8090."""
+    secure: bool | None = None
+    """Whether Kafka lets nobody in without proof; default: as last time, at first no."""
     kafka_jvm: str = "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
     """Options of each broker's Java machine; the default starts fast and stays small, benchmarks want C2 and G1."""
 

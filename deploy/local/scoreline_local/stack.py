@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scoreline.errors import StackError
 from scoreline.lag import pipeline_lag
-from scoreline.settings import load_settings
+from scoreline.settings import PREFIX, load_settings
 from scoreline_local.datadir import DataDir, adopt, data_dir, erase, is_locked, locked, write_private
 from scoreline_local.jars import FETCH_S_MAX
 from scoreline_local.plan import ClickHouseEndpoint, Endpoints, Phase, Plan, ProcessState, StackState, State
@@ -170,12 +170,14 @@ def status(path: Path) -> StackStatus:
         ui=state.endpoints.ui,
         observe=state.endpoints.observe,
         processes=tuple(ProcessStatus(name=p.name, pid=p.pid, state=p.state, restarts=p.restarts) for p in shown),
-        lag=_lag(kafka, state.endpoints.topic_prefix) if kafka and answers else NO_LAG,
+        lag=_lag(state.endpoints) if kafka and answers else NO_LAG,
     )
 
 
-def _lag(kafka: str, topic_prefix: str) -> dict[str, int | None]:
-    return pipeline_lag(load_settings(kafka=kafka, topic_prefix=topic_prefix))
+def _lag(endpoints: Endpoints) -> dict[str, int | None]:
+    admin = {name.removeprefix(PREFIX).lower(): value for name, value in endpoints.admin.items()}
+    reach = {"kafka": endpoints.kafka, "topic_prefix": endpoints.topic_prefix, **admin}
+    return pipeline_lag(load_settings(**reach))
 
 
 def endpoints(path: Path) -> Endpoints:

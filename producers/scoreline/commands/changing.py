@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from cyclopts import Parameter
 from pydantic import BaseModel
 
+from scoreline.access import Component
 from scoreline.changes import Change, describe
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.documents import DOCUMENT_BYTES_MAX, read_documents
@@ -29,11 +30,11 @@ Files = Annotated[list[str], Parameter(allow_leading_hyphen=True, negative="")]
 DRY_RUN = " (dry run: nothing was stored)"
 
 
-def connect() -> Settings:
-    """The settings, when a broker answers and has the topics."""
+def connect(component: Component) -> Settings:
+    """The settings, when a broker answers and has the topics that the command works with."""
     settings = load_settings()
     reach_broker(settings)
-    require_topics(settings)
+    require_topics(settings, component)
     return settings
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveInt
 
+from scoreline.access import Component
 from scoreline.changes import describe, differences
 from scoreline.commands.changing import Files, connect, content, print_changes, put_entries, read_entries
 from scoreline.commands.documents import write_documents
@@ -35,6 +36,10 @@ app = App(
 )
 
 ProjectOption = Annotated[str | None, Parameter(help="The config's project; SCORELINE_PROJECT if not given.")]
+
+
+def _store() -> ConfigStore:
+    return ConfigStore(connect(Component.CONFIGS))
 
 
 @app.command(name=["put", "import"])
@@ -72,7 +77,7 @@ def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json:
         updated, archived or unchanged.
     """
     configs = read_entries(files, load_settings().project, decode_config)
-    put_entries(ConfigStore(connect()), configs, _name, dry_run=dry_run, prune=prune, as_json=as_json)
+    put_entries(_store(), configs, _name, dry_run=dry_run, prune=prune, as_json=as_json)
 
 
 @app.command(name="list")
@@ -90,7 +95,7 @@ def list_configs(*, project: str | None = None, as_json: Json = False) -> None:
     as_json
         Print a JSON array that `scoreline configs put` takes back.
     """
-    configs = ConfigStore(connect()).all(project)
+    configs = _store().all(project)
     if as_json:
         print_json([config.model_dump(mode="json", exclude_none=True) for config in configs])
         return
@@ -184,7 +189,7 @@ def archive(config_id: str, /, *, project: ProjectOption = None, as_json: Json =
     as_json
         Print as `scoreline configs put --json`.
     """
-    print_changes([ConfigStore(connect()).archive(config_id, project)], _name, done="", as_json=as_json)
+    print_changes([_store().archive(config_id, project)], _name, done="", as_json=as_json)
 
 
 @app.command(name="unarchive")
@@ -202,7 +207,7 @@ def unarchive(config_id: str, /, *, project: ProjectOption = None, as_json: Json
     as_json
         Print as `scoreline configs put --json`.
     """
-    print_changes([ConfigStore(connect()).unarchive(config_id, project)], _name, done="", as_json=as_json)
+    print_changes([_store().unarchive(config_id, project)], _name, done="", as_json=as_json)
 
 
 @app.command(name="delete")
@@ -221,7 +226,7 @@ def delete(config_id: str, /, *, project: ProjectOption = None, as_json: Json = 
     as_json
         Print as `scoreline configs put --json`; action is deleted.
     """
-    print_changes([ConfigStore(connect()).delete(config_id, project)], _name, done="", as_json=as_json)
+    print_changes([_store().delete(config_id, project)], _name, done="", as_json=as_json)
 
 
 @app.command(name="export")
@@ -242,7 +247,7 @@ def export(*, project: str | None = None, versions: Flag = False, as_json: Json 
     as_json
         Print a JSON array of the same.
     """
-    configs = ConfigStore(connect()).all(project)
+    configs = _store().all(project)
     documents = [_document(config) | ({"version": config.version} if versions else {}) for config in configs]
     if as_json:
         print_json(documents)
@@ -251,7 +256,7 @@ def export(*, project: str | None = None, versions: Flag = False, as_json: Json 
 
 
 def _versions(config_id: str, project: str | None) -> Sequence[ConfigVersion]:
-    settings = connect()
+    settings = connect(Component.CONFIGS)
     catalog = ConfigStore(settings).catalog()
     key = record_key(project or settings.project, config_id)
     known = catalog.versions.get(key, ())

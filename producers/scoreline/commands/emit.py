@@ -11,6 +11,7 @@ from typing import Annotated, Any, BinaryIO, Literal, TextIO
 import uuid_utils
 from cyclopts import Group, Parameter
 
+from scoreline.access import Component
 from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.coercion import timestamp_of, value_of
@@ -198,7 +199,7 @@ def _emit_lines(lines: BinaryIO, settings: Settings, ids: TextIO | None) -> Coun
 
 def _ready_client(settings: Settings) -> Client:
     reach_broker(settings)
-    require_topics(settings)
+    require_topics(settings, Component.CLIENT)
     return Client(settings)
 
 

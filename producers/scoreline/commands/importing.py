@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import Parameter
 from cyclopts.types import ExistingFile
 
+from scoreline.access import Component
 from scoreline.client import Client, origin_of
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.checkpoints import Checkpoint, Journal, journal_of
@@ -173,7 +174,7 @@ def _try_out(job: Job, settings: Settings, as_json: bool) -> int:
 def _import(job: Job, settings: Settings, what: Sequence[object], restart: bool, as_json: bool) -> int:
     """Send the file's scores and report the counts; how many were invalid. `what` makes it this import."""
     reach_broker(settings)
-    require_topics(settings)
+    require_topics(settings, Component.CLIENT)
     raw_id = topic_id(settings, declare_topics(settings).raw.name)
     # a cluster made anew must not be taken for the one that has the first rows
     journal = journal_of(job.file, *what, raw_id)

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from scoreline.access import Component
 from scoreline.commands.changing import connect
 from scoreline.commands.options import Json
 from scoreline.commands.terminal import print_json, print_table, refuse
@@ -57,7 +58,7 @@ def create(
         Print {"project", "public_key", "secret_key"}.
     """
     made = _make(project or load_settings().project, scope or [Scope.WRITE], rate)
-    KeyStore(connect()).add(made.entry)
+    KeyStore(connect(Component.KEYS)).add(made.entry)
     shown = {"project": made.entry.project, "public_key": made.entry.public_key, "secret_key": made.secret_key}
     if as_json:
         print_json(shown)
@@ -77,7 +78,7 @@ def list_keys(*, project: str | None = None, as_json: Json = False) -> None:
     as_json
         Print a JSON array of {"project", "public_key", "scopes", "rate", "created_at"}.
     """
-    keys = KeyStore(connect()).all(project)
+    keys = KeyStore(connect(Component.KEYS)).all(project)
     if as_json:
         print_json([entry.model_dump(mode="json", exclude={"secret_hash"}) for entry in keys])
         return
@@ -112,7 +113,7 @@ def revoke(public_key: str, /, *, as_json: Json = False) -> None:
     as_json
         Print {"project", "public_key"}.
     """
-    entry = KeyStore(connect()).revoke(public_key)
+    entry = KeyStore(connect(Component.KEYS)).revoke(public_key)
     if as_json:
         print_json({"project": entry.project, "public_key": entry.public_key})
         return

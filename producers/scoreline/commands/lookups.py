@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from scoreline.access import Component
 from scoreline.commands.changing import Files, connect, print_changes, put_entries, read_entries
 from scoreline.commands.documents import write_documents
 from scoreline.commands.options import Flag, Json
@@ -27,6 +28,10 @@ app = App(
         scoreline lookups import lookups.yaml --prune
     """,
 )
+
+
+def _store() -> LookupStore:
+    return LookupStore(connect(Component.LOOKUPS))
 
 
 @app.command(name=["put", "import"])
@@ -61,7 +66,7 @@ def put(files: Files, /, *, dry_run: Flag = False, prune: Flag = False, as_json:
         updated, deleted or unchanged.
     """
     lookups = read_entries(files, load_settings().project, decode_lookup)
-    put_entries(LookupStore(connect()), lookups, _name, dry_run=dry_run, prune=prune, as_json=as_json)
+    put_entries(_store(), lookups, _name, dry_run=dry_run, prune=prune, as_json=as_json)
 
 
 @app.command(name="list")
@@ -79,7 +84,7 @@ def list_lookups(*, project: str | None = None, as_json: Json = False) -> None:
     as_json
         Print a JSON array that `scoreline lookups put` takes back.
     """
-    lookups = LookupStore(connect()).all(project)
+    lookups = _store().all(project)
     if as_json:
         print_json([lookup.model_dump(mode="json") for lookup in lookups])
         return
@@ -116,7 +121,7 @@ def delete(
     as_json
         Print as `scoreline lookups put --json`.
     """
-    print_changes([LookupStore(connect()).delete(field, value, project)], _name, done="", as_json=as_json)
+    print_changes([_store().delete(field, value, project)], _name, done="", as_json=as_json)
 
 
 @app.command(name="export")
@@ -134,7 +139,7 @@ def export(*, project: str | None = None, as_json: Json = False) -> None:
     as_json
         Print a JSON array of the same.
     """
-    documents = [_document(lookup) for lookup in LookupStore(connect()).all(project)]
+    documents = [_document(lookup) for lookup in _store().all(project)]
     if as_json:
         print_json(documents)
     else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 from cyclopts import App, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
+from scoreline.access import Component
 from scoreline.commands.broker import reach_broker
 from scoreline.commands.options import Flag, Json
 from scoreline.commands.terminal import FAILED, print_json, print_table, refuse
@@ -232,7 +233,7 @@ def replay(
         if not dry_run and not yes:
             confirm(f"send {census.letters:,} letters again{f' with {patch}' if patch else ''}", census.letters)
         reach_broker(settings)
-        require_topics(settings)
+        require_topics(settings, Component.DLQ)
         terms = Terms(
             patch, ConfigStore(settings).catalog().configs, declare_topics(settings).rejected.name, replays_max
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scoreline.access import Component
 from scoreline.kafka import require_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
@@ -36,7 +37,7 @@ def reconcile(settings: Settings, request: Request, show: Show) -> Report:
     Raises KafkaUnavailable, ClickHouseUnavailable, TopicError, SchemaError, SettingsError; RetryableError when the
     sink does not store in time what the worker has written.
     """
-    require_topics(settings)
+    require_topics(settings, Component.RECONCILE)
     topic, partitions = declare_topics(settings).raw.name, list(request.partitions)
     store = Store(settings, topic)
     try:

@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from scoreline import kafka
+from scoreline.access import Component
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.kafka import client_options, ensure_topics, require_topics
 from scoreline.settings import Settings
@@ -15,10 +16,10 @@ from scoreline.topics import declare_topics
 def test_topics_are_created_once_as_declared(settings: Settings) -> None:
     """The second call finds everything; a worker's check is content with it."""
     with pytest.raises(TopicError, match="scoreline topics"):
-        require_topics(settings)
+        require_topics(settings, Component.WORKER)
     assert all(report.created for report in ensure_topics(settings))
     assert not any(report.created for report in ensure_topics(settings))
-    require_topics(settings)
+    require_topics(settings, Component.WORKER)
 
 
 def test_topic_with_other_partitions_is_refused(settings: Settings) -> None:
@@ -41,7 +42,7 @@ def test_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Address and setting stand in the message."""
     monkeypatch.setattr(kafka, "CALL_TIMEOUT_S", 1.0)
     with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1 \(SCORELINE_KAFKA\)"):
-        require_topics(Settings(kafka="127.0.0.1:1"))
+        require_topics(Settings(kafka="127.0.0.1:1"), Component.WORKER)
 
 
 def test_kafka_options_pass_through() -> None:

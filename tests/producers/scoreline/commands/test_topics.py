@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from scoreline.access import Component
 from scoreline.kafka import require_topics
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
@@ -18,7 +19,7 @@ def test_topics_are_created_once(run: Command, settings: Settings) -> None:
     assert [line.split() for line in second[1:]] == [
         [topic["name"], str(topic["partitions"]), "exists"] for topic in first
     ]
-    require_topics(settings)
+    require_topics(settings, Component.WORKER)
 
 
 def test_topic_with_other_partitions_fails(run: Command, topics: Settings) -> None:
