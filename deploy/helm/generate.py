@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scoreline.access import acls
 from scoreline.settings import Settings
 from scoreline.topics import declare_topics
 
@@ -22,6 +23,8 @@ SETS = {path.stem: path for path in sorted((FOLDER / "values").glob("*.yaml"))}
 """Values with which the chart is rendered and checked, by name."""
 
 _PARTITIONS = 7
+_KUBERNETES = "1.37.0"
+"""A helm that was built from its sources believes in one of years ago."""
 _PREFIX = "PREFIX-"
 _HORIZON_MS = "HORIZON_MS"
 _TYPES = {"transactional-id": "transactionalId"}
@@ -43,8 +46,6 @@ def kafka() -> dict[str, Any]:
 
 
 def _acls(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    from scoreline.access import acls
-
     found: dict[str, list[dict[str, Any]]] = {}
     for component, granted in acls(settings).items():
         operations: dict[tuple[str, str, str], list[str]] = {}
@@ -97,4 +98,5 @@ def helm() -> str | None:
 def render(values: Path, *arguments: str) -> str:
     """All manifests of the chart with these values, as `helm install` would send them."""
     command = [helm() or "helm", "template", "scoreline", str(CHART), "--namespace", "scores", "--values", str(values)]
+    command += ["--kube-version", _KUBERNETES]
     return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout

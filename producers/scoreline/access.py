@@ -107,6 +107,13 @@ def may_check(component: Component, settings: Settings) -> frozenset[str]:
 
 
 def _needs(component: Component, settings: Settings, groups: Sequence[str]) -> Iterator[Acl]:
+    own = list(_own(component, settings, groups))
+    yield from own
+    if any(acl.resource is Resource.TOPIC and acl.operation is Operation.READ for acl in own):
+        yield from _group(declare_groups(settings).reader, (Operation.DESCRIBE,))
+
+
+def _own(component: Component, settings: Settings, groups: Sequence[str]) -> Iterator[Acl]:
     topics, group = declare_topics(settings), declare_groups(settings)
     followed = (*_READ, *_CHECK)
     match component:

@@ -17,6 +17,7 @@ from scoreline.changes import HISTORY_MARK, Entry
 from scoreline.errors import KafkaUnavailable, MalformedRecord, TopicError
 from scoreline.kafka import CALL_TIMEOUT_S, client_options, error_of
 from scoreline.settings import Settings
+from scoreline.topics import declare_groups
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Followed(Generic[T]):
         self._failure: BaseException | None = None
         options = client_options(
             settings,
-            group_id=f"{settings.topic_prefix}scoreline.followed",
+            group_id=declare_groups(settings).reader,
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="earliest",

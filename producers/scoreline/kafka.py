@@ -83,6 +83,7 @@ def await_broker(settings: Settings, stopped: Callable[[], bool] = lambda: False
             admin.list_topics(timeout=2.0)
         except KafkaException as error:
             # What failed is told beside the call, whose own error is that it got no answer.
+            admin.poll(0)
             if refused := [each for each in told if each.code() in _NOT_LET_IN]:
                 raise SettingsError(_not_let_in(settings, refused[-1])) from error
             if waits % 3 == 0:
@@ -128,31 +129,32 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
         NewTopic(topic.name, topic.partitions, settings.replication_factor, config=topic.config) for topic in missing
     ]
     futures = cast("dict[str, Future[None]]", admin.create_topics(new) if new else {})  # pyright: ignore[reportUnknownMemberType]
+    created: set[str] = set()
     for name, future in futures.items():
         try:
             future.result(CALL_TIMEOUT_S * 3)
+            created.add(name)
         except KafkaException as error:
             if error_of(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
             denied = error_of(error).code() in _DENIED
             remedy = f"; {_grant(Component.TOPICS)}" if denied else ""
             raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}{remedy}") from error
-    present = [topic for topic in declared if topic.name in existing]
-    _check(admin, settings, present, existing, Component.TOPICS)
-    _await_shown(admin, settings, {topic.name for topic in missing})
-    created = {topic.name for topic in missing}
+    existing = _await_shown(admin, settings, {topic.name for topic in declared})
+    _check(admin, settings, [topic for topic in declared if topic.name not in created], existing, Component.TOPICS)
     return [TopicReport(topic.name, topic.name in created, topic.partitions) for topic in declared]
 
 
-def _await_shown(admin: AdminClient, settings: Settings, created: set[str]) -> None:
+def _await_shown(admin: AdminClient, settings: Settings, wanted: set[str]) -> dict[str, int]:
     deadline = time.monotonic() + SHOWN_S
-    while unseen := created - partition_counts(admin, settings).keys():
+    while unseen := wanted - (shown := partition_counts(admin, settings)).keys():
         if time.monotonic() > deadline:
             raise KafkaUnavailable(
                 f"{settings.kafka} (SCORELINE_KAFKA) does not show what it created {SHOWN_S:.0f} s ago: "
                 f"{', '.join(sorted(unseen))}; look into its log"
             )
         time.sleep(0.05)
+    return shown
 
 
 def require_topics(settings: Settings, component: Component) -> None:

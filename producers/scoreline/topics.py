@@ -58,12 +58,19 @@ class Groups:
     worker: str
     sink_enriched: str
     sink_rejected: str
+    reader: str
+    """Of whoever reads given offsets, and neither joins nor commits: librdkafka wants a name all the same."""
 
 
 def declare_groups(settings: Settings) -> Groups:
-    """Consumer groups of the worker and of the sink's two lanes."""
+    """Consumer groups of the worker, of the sink's two lanes, and the one that nobody joins."""
     prefix = settings.topic_prefix
-    return Groups(f"{prefix}scoreline.worker", f"{prefix}scoreline.sink.enriched", f"{prefix}scoreline.sink.rejected")
+    return Groups(
+        f"{prefix}scoreline.worker",
+        f"{prefix}scoreline.sink.enriched",
+        f"{prefix}scoreline.sink.rejected",
+        f"{prefix}scoreline.reader",
+    )
 
 
 def declare_topics(settings: Settings) -> Topics:

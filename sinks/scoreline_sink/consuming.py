@@ -122,7 +122,7 @@ def translate(error: KafkaError, topic: str) -> ScorelineError:
     if code in _MISSING:
         return TopicError(f"{topic}: {text}; create it with: scoreline topics")
     if code in _REFUSED:
-        return SettingsError(f"{topic}: {text}; check SCORELINE_KAFKA_USER and `scoreline acls sink`")
+        return SettingsError(f"{topic}: {text}; check SCORELINE_KAFKA_USER and its rights (scoreline acls)")
     if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
         return SettingsError(f"{topic}: {text}; the broker's offset.metadata.max.bytes must be at least 4096")
     if code in _FENCED or error.fatal():

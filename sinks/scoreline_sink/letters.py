@@ -20,7 +20,7 @@ from scoreline.dead_letters import Headers, carry
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.rejections import Origin, Reason, Rejection, Stage, rejection_headers
 from scoreline.settings import Settings
-from scoreline.topics import declare_topics
+from scoreline.topics import declare_groups, declare_topics
 from scoreline_sink.consuming import VANISHED, check, reader_options
 from scoreline_sink.patience import Patience, patiently
 from scoreline_sink.plan import Coordinates
@@ -53,7 +53,7 @@ def write_letters(settings: Settings, route: Route, refusals: Refusals, cancelle
     """
     if not refusals:
         return ()
-    with closing(Consumer(reader_options(settings, f"{route.topic}.reread"))) as consumer:
+    with closing(Consumer(reader_options(settings, declare_groups(settings).reader))) as consumer:
         return tuple(_letter(consumer, settings, route, at, why, cancelled) for at, why in sorted(refusals.items()))
 
 

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from scoreline.errors import ConflictingOwner, KafkaUnavailable, PlanError
 from scoreline.settings import Settings
+from scoreline.topics import declare_groups
 from scoreline_sink.consuming import check, committed, reader_options, take
 from scoreline_sink.patience import Patience, patiently
 from scoreline_sink.plan import PartitionRows, Plan, Sealed, decode_all, encode, seal
@@ -111,7 +112,7 @@ def reread(settings: Settings, topic: str, plan: Plan, to_row: ToRow, cancelled:
 
     Raises PlanError when they are not what was planned, KafkaUnavailable when cancelled while they cannot be read.
     """
-    consumer = Consumer(reader_options(settings, f"{topic}.reread"))
+    consumer = Consumer(reader_options(settings, declare_groups(settings).reader))
     try:
         consumer.assign([TopicPartition(topic, r.partition, r.first) for r in plan.ranges])
         partitions = _read_ranges(consumer, topic, plan, to_row, cancelled)

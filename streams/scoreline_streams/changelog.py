@@ -18,6 +18,7 @@ from scoreline.errors import StateError
 from scoreline.kafka import CALL_TIMEOUT_S, client_options
 from scoreline.rejections import Headers
 from scoreline.settings import Settings
+from scoreline.topics import declare_groups
 from scoreline_streams.deduplicate import ENTRY_BYTES, KEY_BYTES, SEEN_BYTES
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def restore(
     consumer = Consumer(
         client_options(
             settings,
-            group_id=f"{settings.topic_prefix}scoreline.restore",
+            group_id=declare_groups(settings).reader,
             enable_auto_commit=False,
             enable_partition_eof=True,
             isolation_level="read_committed",

@@ -78,7 +78,7 @@ class _Repartition:
         self._reader = Consumer(
             client_options(
                 settings,
-                group_id=f"{settings.topic_prefix}scoreline.restore",
+                group_id=declare_groups(settings).reader,
                 enable_auto_commit=False,
                 auto_offset_reset="error",
                 isolation_level="read_uncommitted",

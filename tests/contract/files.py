@@ -26,7 +26,7 @@ def generated() -> dict[Path, str]:
     }
     files[GATEWAY / "score.schema.json"] = _json({"$schema": DRAFT, "title": "scoreline score", **body()})
     files[DOCS / "asyncapi.json"] = _json(document(examples()))
-    for name in ("contract.md", "metrics.md", "operations.md"):
+    for name in ("contract.md", "metrics.md", "operations.md", "security.md"):
         files[DOCS / name] = _with_tables((DOCS / name).read_text())
     return files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from scoreline.access import Pattern, acls
 from scoreline.observe.catalogue import Process, catalogue
 from scoreline.rejections import Reason
 from scoreline.settings import Settings
@@ -31,12 +32,27 @@ def blocks() -> dict[str, str]:
         "config": _fields(made["config"]),
         "lookup": _fields(made["lookup"]),
         "capacity": _table(capacity.header(), capacity.rows()),
+        "acls": _acls(),
         "metrics_all": _metrics(*SERVICES),
         "metrics_worker": _metrics(Process.WORKER),
         "metrics_sink": _metrics(Process.SINK),
         "metrics_web": _metrics(Process.GATEWAY, Process.UI),
         "metrics_client": _metrics(Process.CLIENT),
     }
+
+
+def _acls() -> str:
+    rows: list[tuple[str, ...]] = []
+    for component, needed in acls(Settings.model_construct()).items():
+        operations: dict[tuple[str, str], list[str]] = {}
+        for acl in needed:
+            name = acl.name + ("*" if acl.pattern is Pattern.PREFIXED else "")
+            operations.setdefault((acl.resource, name), []).append(acl.operation)
+        rows += [
+            (f"`{component}`" if place == 0 else "", kind, f"`{name}`", ", ".join(allowed))
+            for place, ((kind, name), allowed) in enumerate(operations.items())
+        ]
+    return _table(("component", "resource", "name", "operations"), rows)
 
 
 def _topics() -> str:

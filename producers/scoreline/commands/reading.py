@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from scoreline.errors import KafkaUnavailable, TopicError
 from scoreline.kafka import CALL_TIMEOUT_S, Start, client_options, error_of, offset_at
 from scoreline.settings import Settings
+from scoreline.topics import declare_groups
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def open_topic(settings: Settings, topic: str, start: Start) -> Generator[Consum
     consumer = Consumer(
         client_options(
             settings,
-            group_id=f"{settings.topic_prefix}scoreline.unused",
+            group_id=declare_groups(settings).reader,
             enable_auto_commit=False,
             enable_auto_offset_store=False,
             enable_partition_eof=True,

@@ -40,7 +40,7 @@ Start = int | datetime | None
 def open_reader(settings: Settings) -> Generator[Consumer]:
     """A consumer of the raw topic that belongs to no group."""
     options = {
-        **reader_options(settings, f"{settings.topic_prefix}scoreline.unused"),
+        **reader_options(settings, declare_groups(settings).reader),
         "fetch.message.max.bytes": 4 << 20,
     }
     consumer = Consumer(options)
@@ -237,7 +237,7 @@ def _log_ends(settings: Settings, topic: str, partitions: list[int]) -> dict[int
     A reader of committed records is told where the first open transaction begins. One that has committed its offsets
     can be open here for a moment yet, until its marker is written in this partition too.
     """
-    options = reader_options(settings, f"{settings.topic_prefix}scoreline.unused")
+    options = reader_options(settings, declare_groups(settings).reader)
     with Consumer({**options, "isolation.level": "read_uncommitted"}) as consumer:
         return {p: _watermarks(consumer, settings, topic, p)[1] for p in partitions}
 

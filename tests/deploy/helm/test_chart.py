@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import kubernetes_validate
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from deploy.helm.generate import CHART, KAFKA, README, RENDERED, SETS, helm, kafka_text, readme_text, render
 
+from scoreline.access import acls
 from scoreline.cli import COMMANDS
 from scoreline.settings import PREFIX, Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
@@ -39,7 +39,6 @@ def test_every_set_of_values_is_rendered() -> None:
 def test_generated_files_are_in_step_with_the_code() -> None:
     """Topics and rights as they are declared, values as they are commented. After a change: make manifests."""
     assert README.read_text() == readme_text()
-    pytest.importorskip("scoreline.access", reason="the rights are not declared as code yet")
     assert KAFKA.read_text() == kafka_text()
 
 
@@ -100,10 +99,9 @@ def test_pod_runs_a_command_that_there_is(pod: Pod) -> None:
 @every_pod
 def test_pod_is_told_settings_that_there_are(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every variable is a setting, each is right, and none is a secret."""
-    awaited = {"KAFKA_CA", "KAFKA_USER", "CLICKHOUSE_CA"}
     names = {variable["name"].removeprefix(PREFIX) for variable in pod.container["env"]}
     known = {name.upper() for name in Settings.model_fields} | {"SECRETS_DIR", "CONFIG"}
-    assert names <= known | awaited
+    assert names <= known
     assert not [name for name in names if "PASSWORD" in name]
     of_files = ("SECRETS_DIR", "_CA", "_CERTIFICATE", "_KEY")
     told = {name: value for name, value in pod.environment.items() if not name.endswith(of_files)}
@@ -234,14 +232,13 @@ def test_topics_of_strimzi_are_those_that_scoreline_declares() -> None:
 
 def test_users_of_strimzi_may_what_their_component_needs() -> None:
     """Exactly the rights that are declared, under the release's prefix."""
-    access: Any = pytest.importorskip("scoreline.access", reason="the rights are not declared as code yet")
     (worker,) = of_kind("strimzi", "StatefulSet")
-    granted = access.acls(_settings_of(Pod("strimzi", worker)))
+    granted = acls(_settings_of(Pod("strimzi", worker)))
     users = {each["metadata"]["name"].removeprefix("scoreline-"): each for each in of_kind("strimzi", "KafkaUser")}
     assert set(users) == {"worker", "sink", "gateway", "ui", "lag", "keys", "client"}
     for component, user in users.items():
-        acls = user["spec"]["authorization"]["acls"]
-        said = {(each["resource"]["name"], operation) for each in acls for operation in each["operations"]}
+        rules = user["spec"]["authorization"]["acls"]
+        said = {(each["resource"]["name"], operation) for each in rules for operation in each["operations"]}
         assert said == {(acl.name, str(acl.operation)) for acl in granted[component]}
 
 
