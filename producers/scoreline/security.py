@@ -70,5 +70,26 @@ def ca_of(settings: Settings) -> str | None:
     return str(settings.clickhouse_ca) if settings.clickhouse_ca else None
 
 
+def fault_of_tls(error: BaseException) -> str | None:
+    """What is wrong with the settings when a connection to ClickHouse failed in TLS; None: it failed otherwise."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"its certificate is not trusted ({cause.verify_message}); name whoever signed it by "
+                "SCORELINE_CLICKHOUSE_CA, and the host as the certificate does by SCORELINE_CLICKHOUSE_HOST"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            return "no TLS is spoken there; correct SCORELINE_CLICKHOUSE_PORT or SCORELINE_CLICKHOUSE_SECURE"
+        cause = _behind(cause)
+    return None
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    """The error that led to this one; urllib3 keeps it as `reason`."""
+    reason = getattr(error, "reason", None)
+    return error.__cause__ or error.__context__ or (reason if isinstance(reason, BaseException) else None)
+
+
 def _text(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 
 from scoreline.errors import ClickHouseUnavailable, QueryError, SchemaError, ScorelineError, SettingsError
 from scoreline.observe.probing import ANSWER_S, Probe
-from scoreline.security import ca_of
+from scoreline.security import ca_of, fault_of_tls
 from scoreline.settings import Settings
 from scoreline_analytics.statements import Statement
 
@@ -148,6 +148,8 @@ def translate(error: Exception, settings: Settings) -> ScorelineError:
     server = f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}"
     code = error.code if isinstance(error, DriverError) else None
     if code is None:
+        if (fault := fault_of_tls(error)) is not None:
+            return SettingsError(f"{server}: {fault}")
         return ClickHouseUnavailable(
             f"{server} (SCORELINE_CLICKHOUSE_HOST, SCORELINE_CLICKHOUSE_PORT) does not answer: {_innermost(error)}"
         )

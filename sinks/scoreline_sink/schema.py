@@ -14,6 +14,7 @@ from clickhouse_migrations.clickhouse_cluster import ClickhouseCluster
 from clickhouse_migrations.exceptions import MigrationException
 
 from scoreline.errors import SchemaError
+from scoreline.security import ca_of
 from scoreline.settings import Settings
 from scoreline_sink import retention
 from scoreline_sink.clickhouse import ClickHouse, await_clickhouse, server_of
@@ -171,6 +172,7 @@ def _cluster(settings: Settings) -> ClickhouseCluster:
         db_password=settings.clickhouse_password.get_secret_value(),
         db_name=settings.clickhouse_database,
         secure=settings.clickhouse_secure,
+        ca_cert=ca_of(settings),
         driver="clickhouse-connect",
         query_timeout=settings.insert_timeout_s,
     )

@@ -18,6 +18,7 @@ from scoreline.errors import (
     ScorelineError,
     SettingsError,
 )
+from scoreline.security import fault_of_tls
 
 
 class Verdict(Enum):
@@ -127,6 +128,8 @@ def translate(error: Exception, server: str) -> ScorelineError:
     """
     code = error.code if isinstance(error, DriverError) else None
     if code is None:
+        if (fault := fault_of_tls(error)) is not None:
+            return SettingsError(f"ClickHouse at {server}: {fault}")
         return ClickHouseUnavailable(f"ClickHouse at {server} (SCORELINE_CLICKHOUSE_HOST): {_transport(error)}")
     known, verdict = CODES.get(code, ("", Verdict.WAIT))
     name = f"{known or getattr(error, 'name', None) or 'error'} (code {code})"
