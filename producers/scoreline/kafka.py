@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -141,7 +141,8 @@ def ensure_topics(settings: Settings) -> list[TopicReport]:
             remedy = f"; {_grant(Component.TOPICS)}" if denied else ""
             raise TopicError(f"topic {name} cannot be created: {error_of(error).str()}{remedy}") from error
     existing = _await_shown(admin, settings, {topic.name for topic in declared})
-    _check(admin, settings, [topic for topic in declared if topic.name not in created], existing, Component.TOPICS)
+    _check_partitions(declared, existing)
+    _check(admin, settings, [topic for topic in declared if topic.name not in created], Component.TOPICS)
     return [TopicReport(topic.name, topic.name in created, topic.partitions) for topic in declared]
 
 
@@ -158,7 +159,7 @@ def _await_shown(admin: AdminClient, settings: Settings, wanted: set[str]) -> di
 
 
 def require_topics(settings: Settings, component: Component) -> None:
-    """Return when every topic that the component works with exists as declared, as far as it has the right to look.
+    """Return when every topic that the component works with exists, and all that it may look at are as declared.
 
     Raises TopicError: a topic is missing, other than declared, or hidden from our user; KafkaUnavailable when no broker
     answers.
@@ -172,8 +173,9 @@ def require_topics(settings: Settings, component: Component) -> None:
         raise TopicError(
             f"missing at {settings.kafka}: {', '.join(missing)}; create them with: scoreline topics{hidden}"
         )
+    _check_partitions(declare_topics(settings).all(), existing)
     checked = may_check(component, settings)
-    _check(admin, settings, [topic for topic in declared if topic.name in checked], existing, component)
+    _check(admin, settings, [topic for topic in declared if topic.name in checked], component)
 
 
 def _grant(component: Component) -> str:
@@ -243,12 +245,14 @@ def _other_partitions(topic: Topic, found: int) -> str:
     )
 
 
-def _check(
-    admin: AdminClient, settings: Settings, topics: list[Topic], existing: dict[str, int], component: Component
-) -> None:
+def _check_partitions(topics: Iterable[Topic], existing: Mapping[str, int]) -> None:
+    """Raise TopicError for a topic that is shown to us with other partitions than declared."""
     for topic in topics:
-        if existing[topic.name] != topic.partitions:
+        if existing.get(topic.name, topic.partitions) != topic.partitions:
             raise TopicError(_other_partitions(topic, existing[topic.name]))
+
+
+def _check(admin: AdminClient, settings: Settings, topics: list[Topic], component: Component) -> None:
     if not topics:
         return
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from scoreline.settings import Settings, load_settings
 from scoreline.topics import declare_groups, declare_topics
 from scoreline_local.certificates import make_authority, make_certificate
 from scoreline_local.ports import pick_free
-from scoreline_local.secured import Secrets
+from scoreline_local.secured import Secrets, let_in
+from scoreline_streams.repartition import repartition
 from tests.security.conftest import Secured
 from tests.support import Running, environment, eventually
 
@@ -123,11 +125,24 @@ def test_every_component_works_with_exactly_its_rights(processes: Processes) -> 
     assert len(json.loads(run(Component.DLQ, "dlq", "list", "--json"))["letters"]) == 1
     run(Component.DLQ, "dlq", "replay", "--set", "value=0.5", "--yes")
 
+    assert "s-0" in run(Component.CONSUMER, "tail", "--from-beginning", "--max", str(SCORES + 2), "--json")
+    assert "bad" in run(Component.DLQ, "tail", "--rejected", "--from-beginning", "--max", "1", "--json")
+
     reader = secured.by_password(Component.CONSUMER)
     admin = secured.by_certificate()
     grant(admin, f"User:{Component.CONSUMER}", acls(secured.base, ["reports"])[Component.CONSUMER])
     with scoreline.consume(group="reports", start="beginning", settings=reader) as scores:
         assert len({score.score_id for score in islice(scores, SCORES + 2)}) == SCORES + 2
+
+
+def test_partitions_are_added_with_exactly_the_rights_for_it(secured_stack: Secured) -> None:
+    """To a pipeline of its own, which nobody works at."""
+    base = secured_stack.base.model_copy(update={"topic_prefix": f"t{uuid.uuid4().hex[:10]}."})
+    few = Secured(base, secured_stack.scram, secured_stack.mtls, secured_stack.secrets)
+    let_in(few.by_certificate(), few.secrets)
+    ensure_topics(few.by_password(Component.TOPICS))
+    report = repartition(few.by_password(Component.REPARTITION).model_copy(update={"partitions": 8}), print)
+    assert (report.before, report.after) == (4, 8)
 
 
 def _post(processes: Processes, secret: str) -> None:

@@ -119,6 +119,7 @@ def _shape(data: DataDir, settings: LocalSettings, brokers: Brokers | None) -> S
         kafka_ports=kafka_ports,
         mtls_ports=mtls_ports,
         controller_ports=before.controller_ports if before else (),
+        observe_ports=before.observe_ports if before else (),
         clickhouse_port=clickhouse_port,
         gateway_port=gateway_port,
         ui_port=_port(settings.ui_port, before and before.ui_port, _UI_PORT, (*used, gateway_port)),

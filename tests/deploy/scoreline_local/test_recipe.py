@@ -94,6 +94,37 @@ def test_cluster_of_another_size_is_not_mixed_into_a_data_folder(data: DataDir, 
         make_plan(data, local_settings, 1, PARTS, lambda _: None)
 
 
+def test_secured_stack_gives_each_process_a_user_of_its_own(data: DataDir, local_settings: LocalSettings) -> None:
+    """By files; nothing starts before its rights are given, and the next `up` is secured too."""
+    plan = _plan(data, local_settings.model_copy(update={"secure": True}))
+    processes = {spec.name: spec for spec in plan.processes}
+    assert processes["access"].needs == ("kafka",)
+    for name in ("topics", "worker", "gateway", "sink", "ui"):
+        assert "access" in processes[name].needs or "topics" in processes[name].needs
+        users = data.secure / "users" / name
+        assert processes[name].env["SCORELINE_SECRETS_DIR"] == str(users)
+        assert (users / "SCORELINE_KAFKA_USER").read_text() == name
+        assert "SCORELINE_KAFKA_KEY" not in processes[name].env
+    assert "SCORELINE_SECRETS_DIR" not in processes["migrate"].env
+    assert plan.endpoints.environment["SCORELINE_KAFKA_CERTIFICATE"] == str(data.secure / "admin.crt")
+    again = _plan(data, local_settings)
+    assert again.endpoints == plan.endpoints
+    assert not [spec for spec in again.processes if "password" in " ".join(spec.argv).lower()]
+
+
+@pytest.mark.parametrize(("before", "now"), [(True, False), (None, True)])
+def test_cluster_stays_secured_or_not(
+    data: DataDir, local_settings: LocalSettings, before: bool | None, now: bool
+) -> None:
+    """Its log holds users and rights, or none; as long as there is none, the flag decides."""
+    _plan(data, local_settings.model_copy(update={"secure": before}), "clickhouse")
+    _plan(data, local_settings.model_copy(update={"secure": now}), "clickhouse")
+    _plan(data, local_settings.model_copy(update={"secure": before or False}), "clickhouse")
+    (data.kafka / "1").mkdir()
+    with pytest.raises(StackError, match=r"which is decided when it is made.*--fresh"):
+        _plan(data, local_settings.model_copy(update={"secure": now}))
+
+
 def test_part_that_does_not_exist_is_named(data: DataDir, local_settings: LocalSettings) -> None:
     """With the list of those that do."""
     with pytest.raises(StackError, match=r"no such part: redis; there are kafka, clickhouse"):
