@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -84,8 +83,3 @@ def secured(secured_stack: Secured, tmp_path_factory: pytest.TempPathFactory) ->
     ensure_topics(secured.by_password(Component.TOPICS))
     migrate(base, threading.Event())
     return secured
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path

@@ -54,12 +54,10 @@ class Processes:
 
     secured: Secured
     worker: Running
-    sink: Running
     gateway_port: int
-    ui_port: int
     observe_port: int
 
-    def run(self, component: Component, *command: str, status: int = 0, text: str = "") -> str:
+    def run(self, component: Component, *command: str, text: str = "") -> str:
         """Run a command as this component's user; its standard output."""
         done = subprocess.run(
             [sys.executable, "-m", "scoreline.cli", *command],
@@ -70,7 +68,7 @@ class Processes:
             timeout=120,
             check=False,
         )
-        assert done.returncode == status, f"{component} {command}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{component} {command}: {done.stdout}{done.stderr}"
         return done.stdout
 
 
@@ -92,11 +90,11 @@ def processes(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Ite
         }
         for process in started.values():
             process.await_ready()
-        yield Processes(secured, started[Component.WORKER], started[Component.SINK], gateway, ui, observe)
+        yield Processes(secured, started[Component.WORKER], gateway, observe)
 
 
 def lines(count: int) -> str:
-    """Scores as `scoreline emit --stdin` reads them, and one that the worker rejects."""
+    """Scores as `scoreline emit --stdin` reads them."""
     scores = [
         {"score_id": f"s-{number}", "trace_id": f"t-{number}", "name": "accuracy", "value": 0.5}
         for number in range(count)
@@ -346,25 +344,25 @@ def test_proof_by_certificate_is_as_good_as_by_password(secured: Secured) -> Non
     assert not _may_write(worker, declare_topics(worker).raw.name)
 
 
-def test_worker_proves_itself_by_certificate(secured: Secured, folder: Path) -> None:
+def test_worker_proves_itself_by_certificate(secured: Secured, tmp_path: Path) -> None:
     """Both of its clients: librdkafka's and Faust's."""
     settings = secured.base.model_copy(
-        update={"state_dir": folder / "state", "topic_prefix": secured.base.topic_prefix}
+        update={"state_dir": tmp_path / "state", "topic_prefix": secured.base.topic_prefix}
     )
     environ = secured.secrets.by_certificate(secured.mtls, "worker")
-    with Running(settings, folder, "worker", environ=environ) as worker:
+    with Running(settings, tmp_path, "worker", environ=environ) as worker:
         worker.await_ready()
         assert worker.stop() == 0
 
 
 @pytest.mark.parametrize("wrong", ["password", "authority", "no certificate", "certificate of another"])
 def test_nobody_is_let_in_without_proof(
-    secured: Secured, wrong: str, folder: Path, caplog: pytest.LogCaptureFixture
+    secured: Secured, wrong: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wrong password ends a process and is named; what may be the broker's fault is waited for, and told."""
     good = secured.by_password(Component.WORKER).model_dump(exclude_defaults=True)
     stranger = make_authority("stranger")
-    files = Secrets(folder)
+    files = Secrets(tmp_path)
     files.authority.write_bytes(stranger.certificate)
     made = make_certificate(stranger, "worker")
     files.certificate("worker").write_bytes(made.certificate)
@@ -397,17 +395,17 @@ def test_worker_listens_nowhere_but_where_it_is_observed(processes: Processes) -
     assert listening == {processes.observe_port}
 
 
-def test_worker_started_by_faust_listens_nowhere(secured: Secured, folder: Path) -> None:
+def test_worker_started_by_faust_listens_nowhere(secured: Secured, tmp_path: Path) -> None:
     """`faust -A scoreline_streams.app worker`, which would open 6066 on every interface by default."""
-    ready = folder / "ready"
-    settings = secured.base.model_copy(update={"state_dir": folder / "state", "ready_file": ready})
+    ready = tmp_path / "ready"
+    settings = secured.base.model_copy(update={"state_dir": tmp_path / "state", "ready_file": ready})
     environ = environment(settings) | secured.environment(Component.WORKER)
     command = [str(Path(sys.executable).with_name("faust")), "-A", "scoreline_streams.app", "worker", "-l", "warn"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=tmp_path)
     try:
         eventually(lambda: ready.exists() or process.poll() is not None, "worker ready")
-        assert process.poll() is None, (folder / "log").read_text()
+        assert process.poll() is None, (tmp_path / "log").read_text()
         found = psutil.Process(process.pid).net_connections("inet")
         assert not [each for each in found if each.status == psutil.CONN_LISTEN]
     finally:
@@ -415,13 +413,13 @@ def test_worker_started_by_faust_listens_nowhere(secured: Secured, folder: Path)
         process.wait(ANSWER_S)
 
 
-def test_worker_refuses_options_that_one_of_its_clients_would_not_hear(folder: Path) -> None:
+def test_worker_refuses_options_that_one_of_its_clients_would_not_hear(tmp_path: Path) -> None:
     """They would leave Faust's consumer speaking in the open."""
     given = {"SCORELINE_KAFKA_OPTIONS": '{"security.protocol": "ssl"}', "SCORELINE_KAFKA": "127.0.0.1:1"}
     done = subprocess.run(
         [sys.executable, "-m", "scoreline.cli", "worker"],
         env={"PATH": os.environ["PATH"], **given},
-        cwd=folder,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
